@@ -1,0 +1,224 @@
+"""The command line: `expr-lib` or `python -m expr_lib`."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from expr_lib.errors import ExprLibError
+
+Overrides = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(name="set", metavar="NAME=VALUE ...", help="settings that change the preset"),
+]
+
+
+def synthesize(
+    people: int,
+    out: Path,
+    expressions: str = "all",
+    size: int = 256,
+    seed: int = 0,
+    jobs: int = 2,
+) -> None:
+    """Draw the embedded faces: photos, photos.csv (the photo table) and landmarks.npy (true ones,
+    pixels).
+
+    Args:
+        people: how many people to draw
+        out: folder to write to
+        expressions: all, or words such as neutral,happy
+        size: side of the photos, pixels
+        seed: another seed draws other people
+        jobs: processes at work
+    """
+    from expr_lib.photos import EXPRESSIONS
+    from expr_lib.sources import synthetic
+
+    words = EXPRESSIONS if expressions == "all" else tuple(expressions.split(","))
+    table = synthetic.synthesize(out, people, words, size, seed, jobs)
+    print(f"{len(table)} photos of {people} people in {out}")
+
+
+def prepare(
+    source: str,
+    out: Path,
+    root: Path | None = None,
+    size: int = 256,
+    jobs: int = 2,
+    landmarks: Literal["dlib", "true"] = "dlib",
+    overwrite: bool = False,
+) -> None:
+    """Find landmarks, align the faces and write a FaceSet.
+
+    Args:
+        source: synthetic, london or folder
+        out: folder of the FaceSet
+        root: where the photos are; london downloads itself without it
+        size: side of the aligned crops, pixels
+        jobs: processes at work
+        landmarks: found by dlib, or the true ones of drawn faces
+        overwrite: replace a FaceSet of other photos
+    """
+    from expr_lib.faceset import prepare as prepare_faces
+    from expr_lib.sources import load_photos
+
+    photos = load_photos(source, root)
+    for warning in photos.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    faces = prepare_faces(
+        photos, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite
+    )
+    print(f"{len(faces)} faces of {len(faces.people)} people in {out}")
+
+
+def train(
+    stage: Annotated[Literal["fusion", "transfer"], tyro.conf.Positional],
+    faces: Path,
+    run: Path,
+    preset: str = "laptop",
+    set_: Overrides = (),
+    overwrite: bool = False,
+) -> None:
+    """Train stage 1 (fusion, Φ) or stage 2 (transfer, Ω); goes on where a killed run stopped.
+
+    Args:
+        stage: fusion, or transfer (which trains fusion first when that is missing)
+        faces: folder of a FaceSet
+        run: run folder
+        preset: smoke, laptop, colab or paper
+        overwrite: replace finished work of other settings
+    """
+    from expr_lib.config import load_settings
+    from expr_lib.runs import Run
+
+    settings = load_settings(preset, set_)
+    job = Run(run, settings, faces_at=faces, overwrite=overwrite)
+    if stage == "fusion":
+        job.fusion()
+    else:
+        job.model()
+    print(f"stage {stage} is finished: {run / stage}")
+
+
+def evaluate(run: Path, out: Path | None = None, jobs: int = 2) -> None:
+    """Measure a run's model beside its controls on unseen people: table.csv, table.md, figures.
+
+    Args:
+        run: run folder with a finished model
+        out: folder to write to; the run's own by default
+        jobs: processes at work
+    """
+    from expr_lib import evaluation
+    from expr_lib.runs import Run
+
+    job = Run.open(run)
+    job.jobs = jobs
+    print(evaluation.evaluate(job, out).markdown)
+    print(f"tables and figures are in {out or run / 'evaluation'}")
+
+
+def transfer(
+    source: Path,
+    target: Path,
+    out: Path,
+    run: Path,
+    face: int | None = None,
+    source_face: int | None = None,
+) -> None:
+    """Put the source photo's expression on the target photo's face: the aligned crop, at the
+    model's size.
+
+    Args:
+        source: photo that gives the expression
+        target: photo that gives the person
+        out: picture to write
+        run: run folder with a finished model
+        face: which face where a photo shows several, 1 is the largest
+        source_face: the same for the source alone
+    """
+    from expr_lib.transfer import ExpressionTransfer, write_picture
+
+    model = ExpressionTransfer.load(run)
+    made = model(source, target, source_face if source_face is not None else face, face)
+    for note in made.notes:
+        print(f"note: {note}", file=sys.stderr)
+    write_picture(out, made.result)
+    print(f"{out}: {made.result.shape[1]} x {made.result.shape[0]} pixels")
+
+
+def reproduce(
+    preset: str = "laptop",
+    source: str = "synthetic",
+    root: Path | None = None,
+    run: Path | None = None,
+    set_: Overrides = (),
+    jobs: int = 2,
+    overwrite: bool = False,
+) -> None:
+    """Run the whole book with papermill: faces, both stages, evaluation, and report.html.
+
+    Args:
+        preset: smoke, laptop, colab or paper
+        source: synthetic, london or folder
+        root: where the photos are; synthetic draws them and london downloads them without it
+        run: run folder; data/runs/<preset>-<source> by default
+        jobs: processes at work
+        overwrite: replace finished work of other settings
+    """
+    from expr_lib.reproduce import reproduce as run_book
+    from expr_lib.runs import start_run
+
+    job = start_run(preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite)
+    report = run_book(job, list(set_))
+    print((job.folder / "evaluation" / "table.md").read_text(encoding="utf-8"))
+    print(f"report: {report.resolve()}")
+
+
+def settings(preset: str = "laptop") -> None:
+    """Print every setting of a preset: the names that --set understands.
+
+    Args:
+        preset: smoke, laptop, colab or paper
+    """
+    from expr_lib.config import load_settings, setting_names
+
+    chosen = load_settings(preset)
+    for name in setting_names():
+        value: Any = chosen
+        for part in name.split("."):
+            value = getattr(value, part)
+        print(f"{name} = {','.join(value) if isinstance(value, tuple) else value}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    command.__name__: command
+    for command in (synthesize, prepare, train, evaluate, transfer, reproduce, settings)
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 2 for a mistake in the input, 1 for a failure, 130 when
+    interrupted."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="expr-lib", description=__doc__, args=arguments
+        )
+    except ExprLibError as error:
+        print(f"expr-lib: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "expr-lib: interrupted; the same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Presets: every setting of a run, checked once, frozen, and written into the run folder.
+
+The number in brackets after a setting is the row of the ledger of open choices (see the README)
+that it offers.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from expr_lib.errors import BadSetting, UnknownPreset
+from expr_lib.photos import EXPRESSIONS
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Budget(Settings):
+    """How long a network trains: exactly one of a number of epochs and a number of photos shown.
+
+    An epoch is each training photo once as truth [14].
+    """
+
+    epochs: int | None = Field(None, ge=1)
+    images: int | None = Field(None, ge=1)
+    batch: int = Field(8, ge=1)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Budget":
+        if (self.epochs is None) == (self.images is None):
+            raise ValueError("give exactly one of epochs and images")
+        return self
+
+    def steps(self, photos: int) -> int:
+        """Number of optimiser steps for a training set of `photos` usable truths."""
+        shown = self.images if self.images is not None else (self.epochs or 1) * photos
+        return max(1, round(shown / self.batch))
+
+
+class FusionSettings(Budget):
+    """Stage 1, Φ: the network of Eq. 1 and the losses of Eq. 3-6. Defaults are the paper's."""
+
+    epochs: int | None = Field(400, ge=1)
+    hidden: int = Field(512, ge=1)
+    latent: int = Field(256, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    discriminator_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    weight_decay: float = Field(0.0, ge=0)
+    ema: float = Field(0.0, ge=0, lt=1)
+    flips: bool = True
+    mixup: bool = False
+    weight_adversarial: float = Field(0.1, ge=0)
+    weight_cycle: float = Field(10.0, ge=0)
+    weight_l1: float = Field(100.0, ge=0)
+    cycle: Literal["source", "neutral", "third_person"] = "source"  # [2]
+    units: Literal["standardised", "pixels"] = "standardised"  # [15]
+    discriminator_sees_target: bool = False  # [16]
+
+
+class TransferSettings(Budget):
+    """Stage 2, Ω: the networks of Tables 1 and 2 and the losses of Eq. 7-9. Defaults are the
+    paper's."""
+
+    epochs: int | None = Field(120, ge=1)
+    filters: int = Field(64, ge=1)
+    discriminator_filters: int = Field(64, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    discriminator_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    flips: bool = True
+    weight_adversarial: float = Field(1.0, ge=0)
+    weight_l1: float = Field(100.0, ge=0)
+    landmarks: Literal["fused", "true"] = "fused"  # [9]
+    landmark_style: Literal["lines", "dots"] = "lines"  # [7]
+    bottleneck: Literal["pix2pix", "stride1"] = "pix2pix"  # [3]
+    first_block: Literal["plain", "printed"] = "plain"  # [12]
+    upsampling: Literal["transposed", "resize"] = "transposed"  # [19]
+    discriminator_activation: Literal["table", "leaky"] = "table"  # [4]
+    discriminator_sees_landmarks: bool = False  # [20]
+    adversarial_loss: Literal["logits", "sigmoid"] = "logits"  # [5]
+    generator_loss: Literal["non_saturating", "saturating"] = "non_saturating"  # [6]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    curve_points: int = Field(12, ge=1)
+    curve_pairs: int = Field(24, ge=1)
+
+
+class EvaluationSettings(Settings):
+    """What is measured on the people who were not seen in training."""
+
+    pairs: int = Field(240, ge=2)  # [21] at most; every pair when there are fewer
+    resamples: int = Field(2000, ge=100)
+    ssim_window: Literal["gaussian", "uniform"] = "gaussian"  # [10]
+
+
+class SyntheticSettings(Settings):
+    """The drawn faces that a run makes when it is given no photos."""
+
+    people: int = Field(48, ge=1)
+    size: int = Field(256, ge=64)
+    expressions: tuple[str, ...] = EXPRESSIONS
+
+    @model_validator(mode="after")
+    def _known_words(self) -> "SyntheticSettings":
+        for word in self.expressions:
+            if word not in EXPRESSIONS:
+                raise ValueError(f"expression {word!r} is none of {', '.join(EXPRESSIONS)}")
+        return self
+
+
+class RunSettings(Settings):
+    """All settings of one run."""
+
+    preset: str = "paper"
+    size: int = Field(256, ge=32)
+    seed: int = Field(0, ge=0)
+    fold: int = Field(0, ge=0, le=4)
+    landmarks: Literal["dlib", "true"] = "dlib"
+    threads: int = Field(0, ge=0)
+    checkpoint_seconds: float = Field(30.0, ge=0)
+    synthetic: SyntheticSettings = SyntheticSettings()
+    fusion: FusionSettings = FusionSettings()
+    transfer: TransferSettings = TransferSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> "RunSettings":
+        if self.size & (self.size - 1):
+            raise ValueError("size must be a power of two: the U-Net halves it down to 2")
+        return self
+
+
+_SMALL_FUSION: dict[str, Any] = {
+    # small and regularised beats big on few people
+    "epochs": None,
+    "hidden": 128,
+    "latent": 32,
+    "dropout": 0.1,
+    "batch": 64,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "weight_decay": 0.05,
+    "ema": 0.995,
+    "mixup": True,
+}
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "size": 64,
+        "threads": 1,
+        "synthetic": {
+            "people": 10,
+            "size": 128,
+            "expressions": ["neutral", "happy", "sad", "surprised"],
+        },
+        "fusion": _SMALL_FUSION | {"images": 6_400},
+        "transfer": {
+            "epochs": None,
+            "images": 320,
+            "filters": 16,
+            "discriminator_filters": 8,
+            "curve_points": 2,
+            "curve_pairs": 4,
+        },
+        "evaluation": {"pairs": 12, "resamples": 200},
+    },
+    "laptop": {
+        "size": 128,
+        "fusion": _SMALL_FUSION | {"images": 160_000},
+        "transfer": {
+            "epochs": None,
+            "images": 18_000,
+            "filters": 32,
+            "discriminator_filters": 16,
+            "schedule": "linear",
+        },
+    },
+    "colab": {
+        "size": 256,
+        "synthetic": {"people": 120},
+        "fusion": _SMALL_FUSION | {"images": 256_000},
+        "transfer": {"epochs": None, "images": 80_000, "schedule": "linear"},
+        "evaluation": {"pairs": 480},
+    },
+    "paper": {
+        "synthetic": {"people": 67},
+        "transfer": {"precision": "float32"},
+        "evaluation": {"pairs": 1_000},
+    },
+}
+
+PRESETS = tuple(_PRESETS)
+
+
+def load_settings(preset: str, overrides: Iterable[str] = ()) -> RunSettings:
+    """The settings of a preset, changed by `name=value` texts such as `transfer.batch=16`.
+
+    raises  UnknownPreset; BadSetting for an unknown name, a value of the wrong type or out of range
+    """
+    if preset not in _PRESETS:
+        raise UnknownPreset(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    values: dict[str, Any] = {
+        name: dict(value) if isinstance(value, dict) else value
+        for name, value in _PRESETS[preset].items()
+    }
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return RunSettings.model_validate({"preset": preset, **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise BadSetting(f"setting {where} = {first['input']!r}: {reason}") from None
+
+
+def setting_names() -> tuple[str, ...]:
+    """All names that an override may use, such as `size` and `transfer.batch`."""
+    names = []
+    for name, field in RunSettings.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            names += [f"{name}.{part}" for part in inner.model_fields]
+        elif name != "preset":
+            names.append(name)
+    return tuple(names)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    name = name.strip()
+    if not equals:
+        raise BadSetting(f"{override!r} is no setting; write it as name=value, such as seed=1")
+    if name not in setting_names():
+        close = difflib.get_close_matches(name, setting_names(), n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise BadSetting(f"unknown setting {name!r}{hint} (`expr-lib settings` lists all names)")
+    value: Any = text.strip()
+    if name == "synthetic.expressions":
+        value = EXPRESSIONS if value == "all" else tuple(value.split(","))
+    group, dot, part = name.rpartition(".")
+    chosen = values.setdefault(group, {}) if dot else values
+    # the two budgets exclude each other: naming one takes the other back
+    if part in ("epochs", "images"):
+        chosen["images" if part == "epochs" else "epochs"] = None
+    chosen[part if dot else name] = None if value == "none" else value

@@ -1,0 +1,63 @@
+"""A user's mistakes and a machine's failures, each one sentence: what was wrong, where, and what
+to do."""
+
+
+class ExprLibError(Exception):
+    """Base of every error that the command line prints as one line, without a traceback (exit code
+    2)."""
+
+    exit_code = 2
+
+
+class UnreadablePhoto(ExprLibError):
+    """A file that is missing, empty, truncated or no photo at all."""
+
+
+class NoFaceFound(ExprLibError):
+    """A photo in which the detector finds no face, or not the face that was asked for."""
+
+
+class ModelFileMissing(ExprLibError):
+    """A dlib model file that is at none of the places looked at, or whose checksum is wrong."""
+
+
+class DlibMissing(ExprLibError):
+    """A machine without dlib, which finds the faces."""
+
+
+class SourceError(ExprLibError):
+    """A data source whose folder is missing or does not hold what its layout promises."""
+
+
+class TooFewPeople(ExprLibError):
+    """A set with too few people to keep some of them unseen."""
+
+
+class BrokenFaceSet(ExprLibError):
+    """A folder that is no FaceSet, or only half of one."""
+
+
+class UnknownPreset(ExprLibError):
+    """A preset that does not exist."""
+
+
+class BadSetting(ExprLibError):
+    """A setting with an unknown name or an impossible value."""
+
+
+class BrokenCheckpoint(ExprLibError):
+    """A checkpoint that is missing, damaged or made for another network."""
+
+
+class OutputExists(ExprLibError):
+    """A folder that holds finished work of other settings, which nobody asked to replace."""
+
+
+class RunBusy(ExprLibError):
+    """A run folder in which another process is at work."""
+
+
+class OutputFailed(ExprLibError):
+    """A file that could not be written: full disk, no permission."""
+
+    exit_code = 1

@@ -1,0 +1,274 @@
+"""The table: the model beside its controls, on unseen people, every row measured in one run on the
+same pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from expr_lib import figures
+from expr_lib.config import RunSettings
+from expr_lib.errors import BrokenCheckpoint
+from expr_lib.faceset import FaceSet
+from expr_lib.files import read_json, whole_file, write_text
+from expr_lib.measuring import Case, find_again, measure_all
+from expr_lib.methods.base import FaceBatch, Method
+from expr_lib.methods.controls import CopyTarget, WarpTarget
+from expr_lib.methods.paper import PaperModel
+from expr_lib.metrics import Interval, interval_over_people, landmark_error
+from expr_lib.runs import Run
+from expr_lib.samples import SOURCE, TARGET, TRUTH, evaluation_triples, split_people
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of the table."""
+
+    name: str
+    title: str
+    decimals: int
+    better: int  # +1 when more is better, -1 when less is
+
+
+MEASURES = (
+    Measure("ssim", "SSIM", 3, 1),
+    Measure("psnr", "PSNR dB", 2, 1),
+    Measure("psnr_mouth", "PSNR mouth dB", 2, 1),
+    Measure("error_wanted", "landmark error to wanted %", 2, -1),
+    Measure("error_truth", "landmark error to truth %", 2, -1),
+    Measure("identity", "identity distance", 3, -1),
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    pairs     one row a method and pair: rows of source, target and truth, person, expressions, and
+              every measure
+    table     one row a method and measure: mean and 95 % interval over people, and the paired
+              difference to copying
+    markdown  the table and the differences, as text
+    """
+
+    pairs: pd.DataFrame
+    table: pd.DataFrame
+    markdown: str
+
+
+def compare(
+    faces: FaceSet, methods: Sequence[Method], model: PaperModel, jobs: int
+) -> pd.DataFrame:
+    """Generate and measure every evaluation pair with every method.
+
+    returns  one row a method and pair, see `Evaluation.pairs`
+    """
+    settings = model.settings
+    people = split_people(faces.people, settings.fold).test
+    triples = evaluation_triples(faces.table, people, settings.evaluation.pairs, settings.seed)
+    source, target, truth = (
+        FaceBatch.of(faces, triples[:, column], settings.size) for column in (SOURCE, TARGET, TRUTH)
+    )
+    wanted = model.fuse(source, target)
+    tables = []
+    for method in methods:
+        results = method.generate(source, target)
+        cases = [
+            Case(*parts) for parts in zip(results, truth.photos, truth.points, wanted, strict=True)
+        ]
+        window = settings.evaluation.ssim_window
+        rows = measure_all(cases, window, jobs, title=f"measuring {method.title}")
+        tables.append(_with_names(pd.DataFrame(rows), faces, triples, method))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _with_names(
+    rows: pd.DataFrame, faces: FaceSet, triples: np.ndarray, method: Method
+) -> pd.DataFrame:
+    about = pd.DataFrame(
+        {
+            "method": method.name,
+            "source": triples[:, SOURCE],
+            "target": triples[:, TARGET],
+            "truth": triples[:, TRUTH],
+            "person": faces.table["person"].to_numpy()[triples[:, TARGET]],
+            "from": faces.table["expression"].to_numpy()[triples[:, TARGET]],
+            "to": faces.table["expression"].to_numpy()[triples[:, SOURCE]],
+        }
+    )
+    return pd.concat([about, rows], axis=1)
+
+
+def summarise(pairs: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
+    """Means over people with 95 % bootstrap intervals, and each method's paired difference to
+    copying and warping."""
+    resamples, seed = settings.evaluation.resamples, settings.seed
+    rows = []
+    by_method = {
+        name: part.reset_index(drop=True) for name, part in pairs.groupby("method", sort=False)
+    }
+    for name, part in by_method.items():
+        for measure in MEASURES:
+            values = part[measure.name]
+            interval = interval_over_people(values, part["person"], resamples, seed)
+            row = {
+                "method": name,
+                "measure": measure.name,
+                "mean": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "pairs": int(values.notna().sum()),
+                "people": part["person"].nunique(),
+            }
+            for control in ("copy", "warp"):
+                if control in by_method and control != name:
+                    difference = values - by_method[control][measure.name]
+                    paired = interval_over_people(difference, part["person"], resamples, seed)
+                    row |= {
+                        f"minus_{control}": paired.mean,
+                        f"minus_{control}_low": paired.low,
+                        f"minus_{control}_high": paired.high,
+                    }
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def as_markdown(
+    table: pd.DataFrame, pairs: pd.DataFrame, titles: dict[str, str], heading: str, floor: float
+) -> str:
+    """The table as Markdown: a row a method, then the paired differences to the controls."""
+    head = "| method | " + " | ".join(m.title for m in MEASURES) + " | faces found |"
+    lines = [heading, "", head, "|---" * (len(MEASURES) + 2) + "|"]
+    found = pairs.groupby("method")["found"].mean()
+    cells = table.set_index(["method", "measure"])
+    for name in titles:
+        values = [_cell(cells.loc[(name, m.name)], ("mean", "low", "high"), m) for m in MEASURES]
+        lines.append(f"| {titles[name]} | " + " | ".join(values) + f" | {found[name]:.0%} |")
+    lines += [
+        "",
+        "Paired differences (the same pairs, 95 % interval over people; bold when it excludes 0):",
+        "",
+        "| difference | " + " | ".join(m.title for m in MEASURES) + " |",
+        "|---" * (len(MEASURES) + 1) + "|",
+    ]
+    for name in titles:
+        for control in ("copy", "warp"):
+            columns = (f"minus_{control}", f"minus_{control}_low", f"minus_{control}_high")
+            if control == name or (name, control) == ("copy", "warp") or columns[0] not in table:
+                continue
+            values = [_cell(cells.loc[(name, m.name)], columns, m, signed=True) for m in MEASURES]
+            lines.append(f"| {titles[name]} minus {titles[control]} | " + " | ".join(values) + " |")
+    lines += [
+        "",
+        f"Noise floor: in the true photos themselves dlib finds the landmarks again with an error of {floor:.2f} %.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(
+    row: pd.Series, columns: tuple[str, str, str], measure: Measure, signed: bool = False
+) -> str:
+    interval = Interval(*(float(row[column]) for column in columns))
+    if np.isnan(interval.mean):
+        return "no face found"
+    style = f"{'+' if signed else ''}.{measure.decimals}f"
+    mean = f"{interval.mean:{style}}"
+    if signed and (interval.low > 0 or interval.high < 0):
+        mean = f"**{mean}**"
+    return f"{mean} [{interval.low:{style}}, {interval.high:{style}}]"
+
+
+def noise_floor(faces: FaceSet, pairs: pd.DataFrame, size: int) -> float:
+    """Landmark error of the true photos against their own landmarks, mean in % of the eye
+    distance."""
+    rows = np.unique(pairs["truth"].to_numpy())
+    truth = FaceBatch.of(faces, rows, size)
+    found = [find_again(photo) for photo in truth.photos]
+    errors = [
+        float(landmark_error(again, points))
+        for again, points in zip(found, truth.points, strict=True)
+        if again is not None
+    ]
+    return float(np.mean(errors)) if errors else float("nan")
+
+
+def evaluate(run: Run, out: Path | None = None) -> Evaluation:
+    """Measure a run's finished model beside its controls; write tables and figures.
+
+    out      where to write pairs.csv, table.csv, table.md and the figures; by default the run's
+             folder `evaluation`,
+             where what is finished is read instead of measured again
+    raises   BrokenCheckpoint when the run holds no finished model; OutputFailed
+    """
+    model = run.trained_model()
+    faces = run.faces()
+    trained = read_json(run.folder / "transfer" / "stage.json")["inputs"]
+    if trained["faces"] != faces.key:
+        raise BrokenCheckpoint(
+            f"{run.folder} was trained on other faces than those in {faces.folder} "
+            f"({trained['faces']} then, {faces.key} now); prepare the same faces, or train again"
+        )
+    if out is not None:
+        return _evaluate_into(Path(out), run, model, faces)
+    inputs = {**trained, "evaluation": run.settings.evaluation.model_dump(mode="json")}
+    with run.stage("evaluation", inputs, replace=True) as (folder, finished):
+        if not finished:
+            return _evaluate_into(folder, run, model, faces)
+        pairs, table = (pd.read_csv(folder / name) for name in ("pairs.csv", "table.csv"))
+        return Evaluation(pairs, table, (folder / "table.md").read_text(encoding="utf-8"))
+
+
+def _evaluate_into(folder: Path, run: Run, model: PaperModel, faces: FaceSet) -> Evaluation:
+    methods: list[Method] = [CopyTarget(), WarpTarget(model.fusion), model]
+    pairs = compare(faces, methods, model, run.jobs)
+    settings = run.settings
+    table = summarise(pairs, settings)
+    people = pairs["person"].nunique()
+    heading = (
+        f"{len(pairs) // len(methods)} transfers between {people} people unseen in training, "
+        f"{settings.size} pixels, source {faces.card['source']}, preset {settings.preset}; "
+        f"mean over people [95 % interval]."
+    )
+    titles = {method.name: method.title for method in methods}
+    floor = noise_floor(faces, pairs, settings.size)
+    result = Evaluation(pairs, table, as_markdown(table, pairs, titles, heading, floor))
+    write_text(folder / "pairs.csv", pairs.to_csv(index=False))
+    write_text(folder / "table.csv", table.to_csv(index=False))
+    write_text(folder / "table.md", result.markdown)
+    for name, figure in draw_figures(run, faces, methods, model, table).items():
+        with whole_file(folder / name) as temporary:
+            figure.savefig(temporary, dpi=110)
+    return result
+
+
+FIGURES = {
+    "grid.png": "Sources across the top, targets down the side; the side says who was seen in training",
+    "comparison.png": "Transfers between unseen people: the model beside its controls and the truth",
+    "curves.png": "SSIM and PSNR on unseen people against training time (Figures 5 and 6 of the paper)",
+    "landmarks.png": "Landmarks: found (blue) and fused (orange)",
+    "losses_fusion.png": "Losses of stage 1",
+    "losses_transfer.png": "Losses of stage 2",
+}
+"""Figures of a run, in the order of the report, with what they show."""
+
+
+def draw_figures(
+    run: Run, faces: FaceSet, methods: Sequence[Method], model: PaperModel, table: pd.DataFrame
+) -> dict[str, Figure]:
+    """All figures of a run, by file name."""
+    stage = run.folder / "transfer"
+    drawn = {
+        "grid.png": figures.transfer_grid(faces, model),
+        "comparison.png": figures.comparison_grid(faces, methods, model),
+        "curves.png": figures.quality_curves(pd.read_csv(stage / "curve.csv"), table),
+        "landmarks.png": figures.landmark_overlays(faces, model),
+        "losses_transfer.png": figures.loss_curves(pd.read_csv(stage / "metrics.csv"), "stage 2"),
+    }
+    losses = run.folder / "fusion" / "metrics.csv"
+    if losses.is_file():
+        drawn["losses_fusion.png"] = figures.loss_curves(pd.read_csv(losses), "stage 1")
+    return {name: drawn[name] for name in FIGURES if name in drawn}

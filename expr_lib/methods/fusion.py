@@ -1,0 +1,268 @@
+"""Stage 1: training Φ (Eq. 1 and 3-6), and the trained Φ that carries expressions from face to
+face."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from expr_lib.config import FusionSettings, RunSettings
+from expr_lib.errors import BrokenCheckpoint
+from expr_lib.faceset import FaceSet
+from expr_lib.losses import cycle_loss, discriminator_loss, generator_loss, landmark_l1
+from expr_lib.metrics import landmark_error
+from expr_lib.models.fusion import Fusion, LandmarkDiscriminator
+from expr_lib.points import flip_points
+from expr_lib.samples import (
+    SOURCE,
+    TARGET,
+    TRUTH,
+    TransferSamples,
+    evaluation_triples,
+    split_people,
+)
+from expr_lib.training import put_weights, rate_factor, read_tensors, save_tensors, set_rate, train
+
+MODEL = "model.safetensors"
+MIX_RANGE = (-0.2, 1.2)
+"""Share of the second person in a mixed identity; a little beyond both ends makes new faces."""
+
+
+def build_fusion(settings: FusionSettings) -> Fusion:
+    """The untrained Φ of these settings."""
+    return Fusion(
+        hidden=settings.hidden,
+        latent=settings.latent,
+        dropout=settings.dropout,
+        units=settings.units,
+    )
+
+
+class FusionLearner:
+    """One step of Eq. 6: D_J learns to tell real from fused landmarks, then Φ learns from all
+    three losses."""
+
+    probes = 10
+
+    def __init__(self, faces: FaceSet, settings: RunSettings) -> None:
+        self.settings = settings.fusion
+        self.batch = self.settings.batch
+        self.seed = settings.seed
+        split = split_people(faces.people, settings.fold)
+        self.samples = TransferSamples(faces.table, split.train, settings.seed)
+        self.steps = self.settings.steps(len(self.samples))
+        self.points = torch.from_numpy(np.array(faces.landmarks))
+        self.triples = evaluation_triples(faces.table, split.test, 2000, settings.seed)
+        self.mates = _Mates(faces, self.samples.rows)
+
+        torch.manual_seed(settings.seed)
+        self.fusion = build_fusion(self.settings)
+        self.fusion.measure(self.points[torch.from_numpy(self.samples.rows)])
+        self.average = copy.deepcopy(self.fusion).requires_grad_(False)
+        self.discriminator = LandmarkDiscriminator(
+            with_target=self.settings.discriminator_sees_target
+        )
+        betas = (0.5, 0.999)
+        decay = self.settings.weight_decay
+        self.optimiser = AdamW(self.fusion.parameters(), betas=betas, weight_decay=decay)
+        self.optimiser_d = AdamW(self.discriminator.parameters(), betas=betas, weight_decay=0.0)
+        self.modules: Mapping[str, nn.Module] = {
+            "fusion": self.fusion,
+            "average": self.average,
+            "discriminator": self.discriminator,
+        }
+        self.optimisers: Mapping[str, Optimizer] = {
+            "fusion": self.optimiser,
+            "discriminator": self.optimiser_d,
+        }
+
+    @property
+    def trained(self) -> Fusion:
+        """The network to use: the running average of the weights when there is one."""
+        return self.average if self.settings.ema else self.fusion
+
+    def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Source, target, truth, and the face that Eq. 4 returns to: each (N, 68, 2)."""
+        rng = np.random.default_rng([self.seed, 4, step])
+        triples = self.samples.draw(step, self.batch)
+        rows = [triples[:, column] for column in (SOURCE, TARGET, TRUTH)]
+        base = self.mates.cycle_rows(triples, self.settings.cycle, rng)
+        points = [self.points[torch.from_numpy(r)] for r in (*rows, base)]
+        if self.settings.mixup:
+            source_mate, target_mate, truth_mate, share = self.mates.draw(triples, rng)
+            for place, mate, column in (
+                (0, source_mate, 0),
+                (1, target_mate, 1),
+                (2, truth_mate, 1),
+            ):
+                weight = torch.from_numpy(share[:, column]).float()[:, None, None]
+                other = self.points[torch.from_numpy(mate)]
+                points[place] = torch.lerp(points[place], other, weight)
+        if self.settings.flips:
+            mirrored = torch.from_numpy(rng.random(self.batch) < 0.5)[:, None, None]
+            points = [torch.where(mirrored, flip_points(p), p) for p in points]
+        return points[0], points[1], points[2], points[3]
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One step of D_J (Eq. 3) and one of Φ (Eq. 6)."""
+        s = self.settings
+        factor = rate_factor(step, self.steps, s.schedule)
+        set_rate(self.optimiser, s.learning_rate * factor)
+        set_rate(self.optimiser_d, s.discriminator_rate * factor)
+        source, target, truth, base = self._draw(step)
+        self.fusion.train()
+        fused = self.fusion.fuse(source, target)  # J_gen, Eq. 1
+        losses = {}
+        if s.weight_adversarial:
+            losses["discriminator"] = self._teach_discriminator(fused.detach(), truth, target)
+        l1 = landmark_l1(fused, truth, s.units)
+        total = s.weight_l1 * l1
+        losses["l1"] = l1
+        if s.weight_cycle:
+            cycle = cycle_loss(self._return(fused, source, target, base), source, s.units)
+            losses["cycle"] = cycle
+            total = total + s.weight_cycle * cycle
+        if s.weight_adversarial:
+            self.discriminator.requires_grad_(False)
+            adversarial = generator_loss(self._judge(fused, target))
+            self.discriminator.requires_grad_(True)
+            losses["adversarial"] = adversarial
+            total = total + s.weight_adversarial * adversarial
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+        if s.ema:
+            with torch.no_grad():
+                for mean, new in zip(
+                    self.average.parameters(), self.fusion.parameters(), strict=True
+                ):
+                    mean.lerp_(new, 1 - min(s.ema, (1 + step) / (10 + step)))
+        return losses
+
+    def _return(self, fused: Tensor, source: Tensor, target: Tensor, base: Tensor) -> Tensor:
+        """The way back of Eq. 4 [2]."""
+        if self.settings.cycle == "neutral":
+            return self.fusion.fuse(fused, base)
+        other = self.fusion.fuse(target, source)  # the source's face with the target's expression
+        driver = base if self.settings.cycle == "third_person" else fused
+        return self.fusion.fuse(driver, other)
+
+    def _judge(self, points: Tensor, target: Tensor) -> Tensor:
+        mean, std = self.fusion.mean, self.fusion.std
+        return self.discriminator((points - mean) / std, (target - mean) / std)
+
+    def _teach_discriminator(self, fused: Tensor, truth: Tensor, target: Tensor) -> Tensor:
+        loss = discriminator_loss(self._judge(truth, target), self._judge(fused, target))
+        self.optimiser_d.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser_d.step()
+        return loss
+
+    def probe(self) -> dict[str, float]:
+        """Landmark error to the truth, % of the eye distance, on unseen people; beside it that of
+        copying."""
+        fusion = LandmarkFusion(self.trained)
+        source, target, truth = (self.points.numpy()[self.triples[:, i]] for i in range(3))
+        fused = fusion.fuse(source, target)
+        return {
+            "error": float(landmark_error(fused, truth).mean()),
+            "error_copy": float(landmark_error(target, truth).mean()),
+        }
+
+
+class _Mates:
+    """Other photos that go with a triple: of a second person to mix identities, of a base for the
+    cycle."""
+
+    def __init__(self, faces: FaceSet, rows: np.ndarray) -> None:
+        table = faces.table
+        self.person, persons = table["person"].factorize()
+        self.expression, words = table["expression"].factorize()
+        self.grid = np.full((len(persons), len(words)), -1, dtype=np.int64)
+        for row in rows[::-1].tolist():
+            self.grid[self.person[row], self.expression[row]] = row
+        self.people = np.unique(self.person[rows])
+        self.neutral = list(words).index("neutral") if "neutral" in list(words) else -1
+
+    def draw(
+        self, triples: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of a second person with the same expressions, and its share; 0 where there is
+        none."""
+        share = rng.uniform(*MIX_RANGE, size=(len(triples), 2))
+        second = rng.choice(self.people, size=(len(triples), 2))
+        source = self.grid[second[:, 0], self.expression[triples[:, SOURCE]]]
+        target = self.grid[second[:, 1], self.expression[triples[:, TARGET]]]
+        truth = self.grid[second[:, 1], self.expression[triples[:, TRUTH]]]
+        share[:, 0] *= source >= 0
+        share[:, 1] *= (target >= 0) & (truth >= 0)
+        return source, target, truth, share
+
+    def cycle_rows(self, triples: np.ndarray, cycle: str, rng: np.random.Generator) -> np.ndarray:
+        """Rows for Eq. 4: the source's neutral face, a third person with the source's expression,
+        or the source."""
+        source = triples[:, SOURCE]
+        if cycle == "neutral" and self.neutral >= 0:
+            rows = self.grid[self.person[source], self.neutral]
+        elif cycle == "third_person":
+            third = rng.choice(self.people, size=len(triples))
+            rows = self.grid[third, self.expression[source]]
+        else:
+            return source
+        return np.where(rows >= 0, rows, source)
+
+
+class LandmarkFusion:
+    """The frozen Φ: landmarks in, fused landmarks out."""
+
+    def __init__(self, network: Fusion) -> None:
+        self.network = network.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def fuse(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """J_gen of Eq. 1: the targets' faces with the sources' expressions.
+
+        source, target  (N, 68, 2)  crop widths
+        returns         (N, 68, 2) float32, crop widths
+        """
+        self.network.eval()
+        device = self.network.mean.device
+        given = (torch.as_tensor(p, dtype=torch.float32, device=device) for p in (source, target))
+        return self.network.fuse(*given).cpu().numpy()
+
+    @classmethod
+    def fit(cls, faces: FaceSet, settings: RunSettings, folder: Path, key: str) -> Self:
+        """Train Φ on the training people; goes on from a checkpoint in `folder`."""
+        learner = FusionLearner(faces, settings)
+        train(
+            learner,
+            steps=learner.steps,
+            folder=folder,
+            key=key,
+            seed=settings.seed,
+            title="fusion",
+            checkpoint_seconds=settings.checkpoint_seconds,
+        )
+        return cls(learner.trained)
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors`. Raises OutputFailed."""
+        weights = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        save_tensors(folder / MODEL, weights, {})
+
+    @classmethod
+    def load(cls, folder: Path, settings: RunSettings) -> Self:
+        """Read a trained Φ. Raises BrokenCheckpoint."""
+        tensors, _ = read_tensors(folder / MODEL)
+        network = build_fusion(settings.fusion)
+        put_weights(network, tensors, folder / MODEL)
+        if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
+            raise BrokenCheckpoint(
+                f"{folder / MODEL} holds weights that are not finite; train again"
+            )
+        return cls(network)

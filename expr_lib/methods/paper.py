@@ -1,0 +1,313 @@
+"""The paper's model: landmarks fused by the frozen Φ, then the U-Net Ω of stage 2 (Eq. 2 and
+7-9)."""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from expr_lib.config import RunSettings
+from expr_lib.drawing import draw_landmarks
+from expr_lib.errors import BrokenCheckpoint
+from expr_lib.faceset import FaceSet
+from expr_lib.losses import discriminator_loss, generator_loss, pixel_l1
+from expr_lib.methods.base import FaceBatch, Method
+from expr_lib.methods.fusion import MODEL, LandmarkFusion, build_fusion
+from expr_lib.metrics import mouth_psnr, psnr, ssim
+from expr_lib.models.patchgan import PatchGAN
+from expr_lib.models.unet import UNet
+from expr_lib.points import flip_points
+from expr_lib.samples import (
+    SOURCE,
+    TARGET,
+    TRUTH,
+    TransferSamples,
+    evaluation_triples,
+    split_people,
+)
+from expr_lib.training import (
+    choose_device,
+    put_weights,
+    rate_factor,
+    read_tensors,
+    save_tensors,
+    set_rate,
+    train,
+)
+
+LAYOUT = torch.channels_last
+"""Memory layout of photos and weights: the faster one for convolutions, on CPU and GPU."""
+
+
+def build_generator(settings: RunSettings) -> UNet:
+    """The untrained Ω of these settings."""
+    s = settings.transfer
+    return UNet(
+        size=settings.size,
+        filters=s.filters,
+        bottleneck=s.bottleneck,
+        first_block=s.first_block,
+        upsampling=s.upsampling,
+    )
+
+
+def to_tensor(photos: np.ndarray, device: torch.device) -> Tensor:
+    """Photos (N, H, W, 3) uint8 as (N, 3, H, W) in [-1, 1] on a device."""
+    given = torch.as_tensor(photos).to(device).permute(0, 3, 1, 2)
+    return (given.float() / 127.5 - 1).contiguous(memory_format=LAYOUT)
+
+
+def to_photos(images: Tensor) -> np.ndarray:
+    """Tensors (N, 3, H, W) in [-1, 1] as photos (N, H, W, 3) uint8."""
+    scaled = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def working_precision(wanted: str, device: torch.device) -> torch.dtype:
+    """bfloat16 where the device computes with it natively and `wanted` is auto or bfloat16, else
+    float32."""
+    if wanted != "auto":
+        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        native = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    else:
+        native = False
+    return torch.bfloat16 if native else torch.float32
+
+
+class TransferLearner:
+    """One step of Eq. 9: the generator paints once; D_I learns from it (Eq. 7), then the generator
+    learns."""
+
+    def __init__(self, faces: FaceSet, fusion: LandmarkFusion, settings: RunSettings) -> None:
+        self.run = settings
+        self.settings = s = settings.transfer
+        self.batch, self.probes = s.batch, s.curve_points
+        self.device = choose_device()
+        self.precision = working_precision(s.precision, self.device)
+        split = split_people(faces.people, settings.fold)
+        self.samples = TransferSamples(faces.table, split.train, settings.seed)
+        self.steps = s.steps(len(self.samples))
+        rows = self.samples.rows
+        self.place = np.full(len(faces), -1)
+        self.place[rows] = np.arange(len(rows))
+        self.photos = torch.from_numpy(faces.photos_at(rows, settings.size)).to(self.device)
+        self.points = torch.from_numpy(np.array(faces.landmarks[rows])).to(self.device)
+        self.fusion = fusion.network.to(self.device).eval()
+
+        torch.manual_seed(settings.seed)
+        self.generator = build_generator(settings).to(self.device, memory_format=LAYOUT)
+        self.discriminator = PatchGAN(
+            in_channels=7 if s.discriminator_sees_landmarks else 6,
+            filters=s.discriminator_filters,
+            activation=s.discriminator_activation,
+        ).to(self.device, memory_format=LAYOUT)
+        fused = self.device.type in ("cpu", "cuda")
+        self.optimiser = Adam(self.generator.parameters(), betas=(0.5, 0.999), fused=fused)
+        self.optimiser_d = Adam(self.discriminator.parameters(), betas=(0.5, 0.999), fused=fused)
+        self.modules: Mapping[str, nn.Module] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+        }
+        self.optimisers: Mapping[str, Optimizer] = {
+            "generator": self.optimiser,
+            "discriminator": self.optimiser_d,
+        }
+        self._prepare_probe(faces, split.test)
+
+    def _prepare_probe(self, faces: FaceSet, people: tuple[str, ...]) -> None:
+        triples = evaluation_triples(faces.table, people, self.settings.curve_pairs, self.run.seed)
+        source, target, truth = (
+            FaceBatch.of(faces, triples[:, column], self.run.size) for column in range(3)
+        )
+        self.probe_pair, self.probe_truth = (source, target), truth
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        lower = self.precision != torch.float32
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=lower)
+
+    def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """P_t and I_o (N, 3, H, W) and J_gen drawn (N, 1, H, W), all in [-1, 1]."""
+        triples = torch.from_numpy(self.place[self.samples.draw(step, self.batch)])
+        triples = triples.to(self.device)
+        target, truth = (self.photos[triples[:, c]] for c in (TARGET, TRUTH))
+        source_points, target_points, truth_points = (
+            self.points[triples[:, c]] for c in (SOURCE, TARGET, TRUTH)
+        )
+        target, truth = to_tensor(target, self.device), to_tensor(truth, self.device)
+        if self.settings.flips:
+            flips = np.random.default_rng([self.run.seed, 5, step]).random(self.batch) < 0.5
+            mirrored = torch.from_numpy(flips).to(self.device)[:, None, None]
+            source_points, target_points, truth_points = (
+                torch.where(mirrored, flip_points(p), p)
+                for p in (source_points, target_points, truth_points)
+            )
+            target, truth = (
+                torch.where(mirrored[..., None], image.flip(-1), image) for image in (target, truth)
+            )
+        if self.settings.landmarks == "true":
+            points = truth_points
+        else:
+            with torch.no_grad():
+                points = self.fusion.fuse(source_points, target_points)
+        drawn = draw_landmarks(points, self.run.size, style=self.settings.landmark_style)
+        return target, truth, drawn
+
+    def _pair(self, target: Tensor, photo: Tensor, drawn: Tensor) -> Tensor:
+        parts = [target, photo]
+        if self.settings.discriminator_sees_landmarks:
+            parts.append(drawn)
+        return torch.cat(parts, dim=1)
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One step of D_I (Eq. 7) and one of Ω (Eq. 9)."""
+        s = self.settings
+        factor = rate_factor(step, self.steps, s.schedule)
+        set_rate(self.optimiser, s.learning_rate * factor)
+        set_rate(self.optimiser_d, s.discriminator_rate * factor)
+        target, truth, drawn = self._draw(step)
+        self.generator.train()
+        losses = {}
+        with self._autocast():
+            painted = self.generator(torch.cat([target, drawn], dim=1))  # I_gen, Eq. 2
+        l1 = pixel_l1(painted, truth)
+        total = s.weight_l1 * l1
+        losses["l1"] = l1
+        if s.weight_adversarial:
+            losses["discriminator"] = self._teach_discriminator(target, truth, painted, drawn)
+            self.discriminator.requires_grad_(False)
+            with self._autocast():
+                logits = self.discriminator(self._pair(target, painted, drawn))
+            self.discriminator.requires_grad_(True)
+            adversarial = generator_loss(logits, s.adversarial_loss, s.generator_loss)
+            losses["adversarial"] = adversarial
+            total = total + s.weight_adversarial * adversarial
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+        return losses
+
+    def _teach_discriminator(
+        self, target: Tensor, truth: Tensor, painted: Tensor, drawn: Tensor
+    ) -> Tensor:
+        real = self._pair(target, truth, drawn)
+        fake = self._pair(target, painted.detach().to(truth.dtype), drawn)
+        with self._autocast():
+            # no batch statistics in D, so one pass over both is the same as two
+            real_logits, fake_logits = self.discriminator(torch.cat([real, fake])).chunk(2)
+        loss = discriminator_loss(real_logits, fake_logits, self.settings.adversarial_loss)
+        self.optimiser_d.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser_d.step()
+        return loss
+
+    def probe(self) -> dict[str, float]:
+        """SSIM, PSNR and mouth PSNR (dB) on a few transfers between unseen people: Figures 5 and
+        6."""
+        method = PaperModel(LandmarkFusion(self.fusion), self.generator, self.run)
+        results = method.generate(*self.probe_pair)
+        rows = list(zip(results, self.probe_truth.photos, self.probe_truth.points, strict=True))
+        window = self.run.evaluation.ssim_window
+        return {
+            "ssim": float(np.mean([ssim(result, truth, window) for result, truth, _ in rows])),
+            "psnr": float(np.mean([psnr(result, truth) for result, truth, _ in rows])),
+            "psnr_mouth": float(np.mean([mouth_psnr(*row) for row in rows])),
+        }
+
+
+class PaperModel(Method):
+    """Φ and Ω together: two aligned faces in, one photo out."""
+
+    name = "paper"
+    title = "the paper's model"
+
+    def __init__(self, fusion: LandmarkFusion, generator: UNet, settings: RunSettings) -> None:
+        self.fusion, self.generator, self.settings = fusion, generator, settings
+        self.device = next(generator.parameters()).device
+        self.fusion.network.to(self.device)
+
+    @classmethod
+    def untrained(cls, fusion: LandmarkFusion, settings: RunSettings) -> Self:
+        """A frozen Φ and an Ω that has learnt nothing yet."""
+        torch.manual_seed(settings.seed)
+        generator = build_generator(settings).to(choose_device(), memory_format=LAYOUT)
+        return cls(fusion, generator, settings)
+
+    def fit(self, faces: FaceSet, settings: RunSettings, folder: Path, key: str = "") -> None:
+        """Train Ω on the training people with the frozen Φ; goes on from a checkpoint in
+        `folder`."""
+        learner = TransferLearner(faces, self.fusion, settings)
+        train(
+            learner,
+            steps=learner.steps,
+            folder=folder,
+            key=key,
+            seed=settings.seed,
+            title="transfer",
+            checkpoint_seconds=settings.checkpoint_seconds,
+        )
+        self.generator = learner.generator
+
+    @torch.no_grad()
+    def generate(self, source: FaceBatch, target: FaceBatch, batch: int = 8) -> np.ndarray:
+        """I_gen of Eq. 2 for the fused landmarks of Eq. 1; BatchNorm uses its running
+        statistics."""
+        fused = self.fuse(source, target)
+        training = self.generator.training
+        self.generator.eval()
+        results = [
+            to_photos(self._paint(target.photos[i : i + batch], fused[i : i + batch]))
+            for i in range(0, len(target), batch)
+        ]
+        self.generator.train(training)
+        return np.concatenate(results)
+
+    def fuse(self, source: FaceBatch, target: FaceBatch) -> np.ndarray:
+        """J_gen of Eq. 1, (N, 68, 2) crop widths."""
+        return self.fusion.fuse(source.points, target.points)
+
+    def _paint(self, photos: np.ndarray, fused: np.ndarray) -> Tensor:
+        points = torch.as_tensor(fused, device=self.device)
+        style = self.settings.transfer.landmark_style
+        drawn = draw_landmarks(points, self.settings.size, style=style)
+        return self.generator(torch.cat([to_tensor(photos, self.device), drawn], dim=1))
+
+    def save(self, folder: Path) -> None:
+        """Write Φ and Ω as one `model.safetensors`. Raises OutputFailed."""
+        tensors = {
+            f"{part}/{name}": value.detach().cpu().contiguous()
+            for part, module in (("fusion", self.fusion.network), ("generator", self.generator))
+            for name, value in module.state_dict().items()
+        }
+        save_tensors(folder / MODEL, tensors, {"size": json.dumps(self.settings.size)})
+
+    @classmethod
+    def load(cls, folder: Path, settings: RunSettings) -> Self:
+        """Read a trained model. Raises BrokenCheckpoint when it is damaged or made for another
+        size."""
+        path = folder / MODEL
+        tensors, metadata = read_tensors(path)
+        size = json.loads(metadata.get("size", "null"))
+        if size != settings.size:
+            raise BrokenCheckpoint(
+                f"{path} was made for photos of {size} pixels, but the run is set to "
+                f"{settings.size}; set size={size}, or train again in another run folder"
+            )
+        fusion = build_fusion(settings.fusion)
+        model = cls.untrained(LandmarkFusion(fusion), settings)
+        for part, module in (("fusion", fusion), ("generator", model.generator)):
+            prefix = f"{part}/"
+            put_weights(
+                module,
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
+                path,
+            )
+        return model

@@ -1,0 +1,117 @@
+"""Ω, the modified U-Net of Table 1: target photo and fused landmarks in, the target with the new
+expression out."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (1, 2, 4, 8)
+"""Channels of layers 1-4 in units of `filters`; deeper layers keep the last (Table 1: 64, 128,
+256, 512, 512 ...)."""
+
+
+def _width(layer: int) -> int:
+    return WIDTHS[min(layer, len(WIDTHS) - 1)]
+
+
+def _upsample(inputs: int, outputs: int, how: str, bias: bool) -> nn.Module:
+    if how == "transposed":
+        # kernel 4 is a multiple of stride 2: every output pixel gets the same number of contributions
+        return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias),
+    )
+
+
+class UNet(nn.Module):
+    """The generator of Table 1. Without arguments: 54,414,979 parameters, 256 x 256 in and out.
+
+    size         side of the square input, a power of two from 8 up; the network halves it down to 2
+    filters      channels of layer 1; Table 1 has 64
+    bottleneck   layer 8 [3]: `pix2pix` goes down to 1 x 1 and up again, `stride1` stays at 2 x 2
+    first_block  layer 1 [12]: `plain` is a bare convolution, `printed` puts LeakyReLU before and
+                 BatchNorm after it
+    upsampling   layers 9-15 [19]: `transposed` convolution, or `resize` then convolution
+    """
+
+    def __init__(
+        self,
+        size: int = 256,
+        filters: int = 64,
+        in_channels: int = 4,
+        out_channels: int = 3,
+        bottleneck: Literal["pix2pix", "stride1"] = "pix2pix",
+        first_block: Literal["plain", "printed"] = "plain",
+        upsampling: Literal["transposed", "resize"] = "transposed",
+    ) -> None:
+        super().__init__()
+        if size < 8 or size & (size - 1):
+            raise ValueError(f"size must be a power of two from 8 up, not {size}")
+        depth = size.bit_length() - 2  # layers that halve: 7 for 256, down to 2 x 2
+        widths = [filters * _width(layer) for layer in range(depth)]
+
+        self.down = nn.ModuleList()
+        for layer, outputs in enumerate(widths):
+            inputs = in_channels if layer == 0 else widths[layer - 1]
+            convolution = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+            if layer == 0 and first_block == "plain":
+                self.down.append(convolution)
+            else:
+                self.down.append(
+                    nn.Sequential(nn.LeakyReLU(0.2), convolution, nn.BatchNorm2d(outputs))
+                )
+
+        deepest = widths[-1]
+        if bottleneck == "pix2pix":
+            middle: list[nn.Module] = [
+                nn.Conv2d(deepest, deepest, 4, stride=2, padding=1, bias=False),
+                nn.ReLU(),
+                _upsample(deepest, deepest, upsampling, bias=False),
+            ]
+        else:
+            middle = [nn.Conv2d(deepest, deepest, 3, padding=1, bias=False)]
+        self.bottleneck = nn.Sequential(nn.LeakyReLU(0.2), *middle, nn.BatchNorm2d(deepest))
+
+        self.up = nn.ModuleList()
+        for layer in reversed(range(depth - 1)):
+            self.up.append(
+                nn.Sequential(
+                    nn.ReLU(),
+                    _upsample(2 * widths[layer + 1], widths[layer], upsampling, bias=False),
+                    nn.BatchNorm2d(widths[layer]),
+                )
+            )
+        self.output = nn.Sequential(
+            nn.ReLU(), _upsample(2 * widths[0], out_channels, upsampling, bias=True), nn.Tanh()
+        )
+        self.apply(start_small)
+
+    def forward(self, photo_and_landmarks: Tensor) -> Tensor:
+        """I_gen = Ω(J_gen, P_t), Eq. 2.
+
+        photo_and_landmarks  (N, 4, H, W)  P_t and J_gen drawn as one channel, in [-1, 1]
+        returns              (N, 3, H, W)  I_gen in (-1, 1)
+        """
+        skips = []
+        x = photo_and_landmarks
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+        x = self.bottleneck(x)
+        for block in self.up:
+            x = block(torch.cat([x, skips.pop()], dim=1))
+        return self.output(torch.cat([x, skips.pop()], dim=1))
+
+
+def start_small(module: nn.Module) -> None:
+    """DCGAN's initialisation (Radford et al. 2015): weights N(0, 0.02), BatchNorm's N(1, 0.02),
+    biases 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

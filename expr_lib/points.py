@@ -1,0 +1,73 @@
+"""The 68 landmarks of iBUG 300-W: their parts, their mirror images, the eyes. Needs numpy alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Points = TypeVar("Points", np.ndarray, "Tensor")
+
+LANDMARK_PARTS: dict[str, tuple[int, ...]] = {
+    "jaw": tuple(range(0, 17)),
+    "right_brow": tuple(range(17, 22)),
+    "left_brow": tuple(range(22, 27)),
+    "nose_bridge": tuple(range(27, 31)),
+    "nose_base": tuple(range(31, 36)),
+    "right_eye": tuple(range(36, 42)),
+    "left_eye": tuple(range(42, 48)),
+    "outer_lip": tuple(range(48, 60)),
+    "inner_lip": tuple(range(60, 68)),
+}
+"""iBUG part -> landmarks in drawing order; right is the person's own, on the left of the photo."""
+
+CLOSED_PARTS = ("right_eye", "left_eye", "outer_lip", "inner_lip")
+"""The parts whose last point joins the first."""
+
+_MIRRORED_PARTS = (
+    *range(16, -1, -1),  # jaw
+    *range(26, 21, -1),  # right brow <- left brow
+    *range(21, 16, -1),  # left brow <- right brow
+    *range(27, 31),  # nose bridge, on the mirror's axis
+    *range(35, 30, -1),  # nose base
+    *(45, 44, 43, 42, 47, 46),  # right eye <- left eye: corner to corner, lid to lid
+    *(39, 38, 37, 36, 41, 40),  # left eye <- right eye
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),  # outer lip
+    *(64, 63, 62, 61, 60, 67, 66, 65),  # inner lip
+)
+MIRROR: np.ndarray = np.array(_MIRRORED_PARTS)
+"""(68,) landmark i of a mirrored face is landmark MIRROR[i] of the face; its own inverse."""
+MIRROR.flags.writeable = False
+
+
+def eye_centres(points: Points) -> Points:
+    """Find the centres of both eyes, each the mean of its two corners (36, 39 and 42, 45).
+
+    points   (..., 68, 2)  x, y in any unit, numpy or torch
+    returns  (..., 2, 2)   right eye (left in the photo) first, in the same unit
+    """
+    return (points[..., [36, 42], :] + points[..., [39, 45], :]) / 2
+
+
+def eye_distance(points: Points) -> Points:
+    """Measure the distance between the two eye centres, the unit of every landmark error.
+
+    points   (..., 68, 2)  x, y in any unit, numpy or torch
+    returns  (...)         in the same unit
+    """
+    centres = eye_centres(points)
+    return ((centres[..., 1, :] - centres[..., 0, :]) ** 2).sum(-1) ** 0.5
+
+
+def flip_points(points: Points) -> Points:
+    """Mirror landmarks left to right, as the photo that is flipped has them.
+
+    points   (..., 68, 2)  x, y in crop widths, numpy or torch
+    returns  (..., 68, 2)  a copy: x becomes 1 - x, each point takes the index of its counterpart
+    """
+    flipped = points[..., list(_MIRRORED_PARTS), :]
+    flipped[..., 0] = 1 - flipped[..., 0]
+    return flipped

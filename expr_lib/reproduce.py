@@ -1,0 +1,139 @@
+"""The whole book in one command: papermill runs the chapters in one run folder, and a report
+gathers what they made."""
+
+import base64
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jinja2 import Environment, select_autoescape
+from markupsafe import Markup
+from mistune import create_markdown
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+
+from expr_lib.errors import ExprLibError
+from expr_lib.evaluation import FIGURES
+from expr_lib.files import only_one, write_text
+from expr_lib.runs import ROOT, Run
+
+
+class ChapterFailed(ExprLibError):
+    """A notebook that stopped with an error."""
+
+    exit_code = 1
+
+
+def chapters() -> list[Path]:
+    """The numbered notebooks, in order."""
+    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def reproduce(run: Run, overrides: list[str]) -> Path:
+    """Run every chapter with papermill in the run's folder and write report.html.
+
+    overrides  the `name=value` texts that made the run's settings
+    returns    path of the report
+    raises     RunBusy, ChapterFailed; whatever the first stage that is wrong would raise
+    """
+    with only_one(run.folder):
+        run.write_card()
+        run.faces()  # so that a mistake in the photos is one sentence, not a notebook's traceback
+        parameters = {
+            "preset": run.settings.preset,
+            "overrides": " ".join(overrides),
+            "source": run.source,
+            "root": str(run.root) if run.root is not None else "",
+            "run": str(run.folder.resolve()),
+        }
+        for chapter in chapters():
+            _run_chapter(chapter, run.folder, parameters)
+        report = run.folder / "report.html"
+        write_text(report, render_report(run))
+    return report
+
+
+def _run_chapter(chapter: Path, folder: Path, parameters: dict[str, Any]) -> None:
+    print(f"chapter {chapter.stem}", flush=True)
+    executed = folder / "notebooks" / chapter.name
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            chapter,
+            executed,
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=chapter.parent,
+            progress_bar=False,
+            log_output=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+    except PapermillExecutionError as error:
+        lines = str(error.evalue).strip().splitlines() or ["no message"]
+        raise ChapterFailed(
+            f"chapter {chapter.name} stopped with {error.ename}: {lines[0]} (executed as far as "
+            f"that in {executed}); mend the cause and run the same command again"
+        ) from None
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(executed, 4))
+    write_text(folder / "chapters" / f"{chapter.stem}.html", page)
+
+
+_TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{{ title }}</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; }
+th, td { border: 1px solid #bbb; padding: 0.3rem 0.6rem; text-align: left; }
+img { max-width: 100%; }
+figure { margin: 2rem 0; }
+figcaption { color: #444; }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+{{ table }}
+{% for name, caption, data in figures %}
+<figure><img alt="{{ caption }}" src="data:image/png;base64,{{ data }}">
+<figcaption>{{ caption }} ({{ name }})</figcaption></figure>
+{% endfor %}
+<h2>Chapters, as they ran</h2>
+<ul>
+{% for name in chapters %}<li><a href="chapters/{{ name }}.html">{{ name }}</a></li>{% endfor %}
+</ul>
+<h2>Settings and versions</h2>
+<pre>{{ card }}</pre>
+</body>
+</html>
+"""
+
+
+def render_report(run: Run) -> str:
+    """The report of a finished run as one page: table, figures, links to the chapters, settings
+    and versions."""
+    folder = run.folder / "evaluation"
+    figures = [
+        (name, caption, base64.b64encode((folder / name).read_bytes()).decode())
+        for name, caption in FIGURES.items()
+        if (folder / name).is_file()
+    ]
+    markdown = (folder / "table.md").read_text(encoding="utf-8")
+    card = (run.folder / "run.json").read_text(encoding="utf-8")
+    template = Environment(autoescape=select_autoescape(default=True)).from_string(_TEMPLATE)
+    return template.render(
+        title=f"Facial expression transfer: preset {run.settings.preset}, source {run.source}",
+        table=Markup(table_as_html(markdown)),
+        figures=figures,
+        chapters=[chapter.stem for chapter in chapters()],
+        card=card,
+    )
+
+
+def table_as_html(markdown: str) -> str:
+    """Pipe tables and plain lines of a Markdown text as HTML, everything escaped."""
+    return str(create_markdown(escape=True, plugins=["table"])(markdown))

@@ -1,0 +1,332 @@
+"""A run folder: settings, faces, both stages and the evaluation. A stage that is finished is not
+done again."""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from expr_lib import __version__
+from expr_lib.config import RunSettings, load_settings
+from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
+from expr_lib.faceset import FaceSet, prepare
+from expr_lib.files import digest, only_one, read_json, write_json
+from expr_lib.methods.fusion import LandmarkFusion
+from expr_lib.methods.paper import PaperModel
+from expr_lib.samples import split_people
+from expr_lib.sources import load_photos
+from expr_lib.sources.synthetic import synthesize
+from expr_lib.training import choose_device, choose_threads
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def data_folder() -> Path:
+    """Where runs are kept unless told otherwise: $EXPR_LIB_DATA, or `data` beside the library."""
+    return Path(os.environ.get("EXPR_LIB_DATA") or ROOT / "data")
+
+
+def default_run(preset: str, source: str) -> Path:
+    """The run folder of a preset on a source, when none is named."""
+    return data_folder() / "runs" / f"{preset}-{source}"
+
+
+class Run:
+    """One run folder.
+
+    folder     where everything is written
+    settings   the preset and its overrides
+    faces_at   the FaceSet's folder; made by the run itself when it is inside the run folder
+    source     the kind of photos that the run prepares itself; `root` is where they are
+    overwrite  True replaces finished work of other settings, which is an error otherwise
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: RunSettings,
+        *,
+        faces_at: Path | None = None,
+        source: str = "synthetic",
+        root: Path | None = None,
+        jobs: int = 2,
+        overwrite: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.settings = settings
+        self.faces_at = Path(faces_at) if faces_at is not None else self.folder / "faces"
+        self.source, self.root = source, Path(root).resolve() if root is not None else None
+        self.jobs, self.overwrite = jobs, overwrite
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """A run that was started before, as it wrote itself down in run.json. Raises
+        BrokenCheckpoint."""
+        path = Path(folder) / "run.json"
+        try:
+            card = read_json(path)
+            settings = RunSettings.model_validate(card["settings"])
+            return cls(
+                folder,
+                settings,
+                faces_at=Path(folder) / card["faces"],
+                source=card["source"],
+                root=card["root"],
+            )
+        except FileNotFoundError:
+            raise BrokenCheckpoint(
+                f"{folder} is no run folder, it has no run.json; train there first, or give --run "
+                "the folder of a run"
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise BrokenCheckpoint(
+                f"{path} is damaged ({str(error).splitlines()[0]}); start the run again"
+            ) from None
+
+    def write_card(self) -> None:
+        """Write run.json: settings, seed, versions, device, threads, git state. Raises
+        OutputFailed."""
+        path = self.folder / "run.json"
+        threads = self.settings.threads
+        if not threads:
+            # kept for the run's whole life: another number of threads rounds differently
+            known = read_json(path).get("threads") if path.is_file() else None
+            threads = known or choose_threads()
+        torch.set_num_threads(threads)
+        card = {
+            "settings": self.settings.model_dump(mode="json"),
+            "source": self.source,
+            "root": str(self.root) if self.root is not None else None,
+            "faces": os.path.relpath(self.faces_at, self.folder),
+            "threads": threads,
+            "device": describe_device(),
+            "versions": library_versions(),
+            "git": git_state(),
+        }
+        if not path.is_file() or read_json(path) != card:
+            write_json(path, card)
+
+    # --- the stages
+
+    def faces(self) -> FaceSet:
+        """The run's FaceSet: opened, or made from the source when the run keeps its own."""
+        if self.faces_at != self.folder / "faces":
+            faces = FaceSet.load(self.faces_at)
+        else:
+            self.write_card()
+            root = self.root
+            if self.source == "synthetic" and root is None:
+                root = self.folder / "photos"
+                s = self.settings.synthetic
+                synthesize(root, s.people, s.expressions, s.size, self.settings.seed, self.jobs)
+            photos = load_photos(self.source, root)
+            for warning in photos.warnings:
+                print(f"note: {warning}", flush=True)
+            people = sorted(set(photos.table["person"]))
+            split_people(people, self.settings.fold)  # too few people: say so before the work
+            faces = prepare(
+                photos,
+                self.faces_at,
+                size=self.settings.size,
+                jobs=self.jobs,
+                landmarks=self.settings.landmarks,
+                overwrite=self.overwrite,
+            )
+        if faces.size % self.settings.size:
+            raise BadSetting(
+                f"the faces in {faces.folder} are {faces.size} pixels wide, which is no multiple of "
+                f"size = {self.settings.size}; prepare them with --size {self.settings.size}"
+            )
+        split_people(faces.people, self.settings.fold)
+        return faces
+
+    def _fusion_inputs(self, faces: FaceSet) -> dict[str, Any]:
+        s = self.settings
+        return {
+            "faces": faces.key,
+            "seed": s.seed,
+            "fold": s.fold,
+            "fusion": s.fusion.model_dump(mode="json"),
+        }
+
+    def _transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
+        s = self.settings
+        return {
+            **self._fusion_inputs(faces),
+            "size": s.size,
+            "transfer": s.transfer.model_dump(mode="json"),
+        }
+
+    def fusion(self) -> LandmarkFusion:
+        """Stage 1: the trained Φ; trained now, or on from its checkpoint, unless it is finished."""
+        faces = self.faces()
+        inputs = self._fusion_inputs(faces)
+        with self.stage("fusion", inputs) as (folder, finished):
+            if finished:
+                return LandmarkFusion.load(folder, self.settings)
+            fusion = LandmarkFusion.fit(faces, self.settings, folder, digest(inputs))
+            fusion.save(folder)
+        return fusion
+
+    def model(self) -> PaperModel:
+        """Stage 2: the trained Ω with its Φ; trained now, or on from its checkpoint, unless it is
+        finished."""
+        fusion = self.fusion()
+        faces = self.faces()
+        inputs = self._transfer_inputs(faces)
+        with self.stage("transfer", inputs) as (folder, finished):
+            if finished:
+                return PaperModel.load(folder, self.settings)
+            model = PaperModel.untrained(fusion, self.settings)
+            model.fit(faces, self.settings, folder, digest(inputs))
+            model.save(folder)
+        return model
+
+    def trained_model(self) -> PaperModel:
+        """The finished model, to use. Raises BrokenCheckpoint when training has not finished."""
+        folder = self.folder / "transfer"
+        if not (folder / "model.safetensors").is_file():
+            raise BrokenCheckpoint(
+                f"{self.folder} holds no finished model; run `expr-lib train transfer --run "
+                f"{self.folder}` with the same faces and settings first"
+            )
+        return PaperModel.load(folder, self.settings)
+
+    @contextmanager
+    def stage(
+        self, name: str, inputs: dict[str, Any], replace: bool = False
+    ) -> Iterator[tuple[Path, bool]]:
+        """Hold a stage's folder and say whether it is finished; when the block ends it is.
+
+        replace  True for work that is quickly made again
+        raises   RunBusy; OutputExists when the folder holds work of other inputs and overwrite is
+                 off
+        """
+        folder = self.folder / name
+        card = folder / "stage.json"
+        with only_one(folder):
+            known = _read_stage(card)
+            if known is not None and known["inputs"] != inputs:
+                if not (self.overwrite or replace):
+                    raise OutputExists(
+                        f"{folder} holds a {name} stage made with other settings "
+                        f"({_differences(known['inputs'], inputs)}); choose another --run, or add "
+                        "--overwrite to replace it"
+                    )
+                for path in folder.iterdir():
+                    if path.name != ".lock":
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                known = None
+            finished = known is not None and known["finished"]
+            if not finished:
+                self.write_card()
+                write_json(card, {"finished": False, "inputs": inputs})
+            start = time.perf_counter()
+            yield folder, finished
+            if not finished:
+                seconds = round(time.perf_counter() - start, 1)
+                write_json(
+                    card, {"finished": True, "last_start_seconds": seconds, "inputs": inputs}
+                )
+                (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def start_run(
+    preset: str,
+    overrides: tuple[str, ...] | list[str] = (),
+    *,
+    run: Path | str | None = None,
+    source: str = "synthetic",
+    root: Path | str | None = None,
+    jobs: int = 2,
+    overwrite: bool = False,
+) -> Run:
+    """The run that a preset, its overrides and a source describe; nothing is done yet.
+
+    raises  UnknownPreset, BadSetting; SourceError when the source needs a root and has none
+    """
+    settings = load_settings(preset, overrides)
+    if source == "folder" and not root:
+        raise SourceError(
+            "source folder needs --root: the folder that holds <person>/<expression>*.jpg"
+        )
+    return Run(
+        Path(run) if run else default_run(preset, source),
+        settings,
+        source=source,
+        root=Path(root) if root else None,
+        jobs=jobs,
+        overwrite=overwrite,
+    )
+
+
+def _read_stage(card: Path) -> dict[str, Any] | None:
+    if not card.is_file():
+        return None
+    try:
+        known = read_json(card)
+        return {"inputs": known["inputs"], "finished": known["finished"]}
+    except (ValueError, KeyError, TypeError):
+        raise BrokenCheckpoint(
+            f"{card} is damaged; delete the folder {card.parent} and run the same command again"
+        ) from None
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Up to three settings that differ, such as `transfer.batch 8, now 16`."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    changed = [
+        f"{name} {flat_old.get(name)!r}, now {flat_new.get(name)!r}"
+        for name in sorted(flat_old.keys() | flat_new.keys())
+        if flat_old.get(name) != flat_new.get(name)
+    ]
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return "; ".join(changed[:3]) + more
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            result |= _flat(value, f"{prefix}{name}.")
+        else:
+            result[prefix + name] = value
+    return result
+
+
+def describe_device() -> str:
+    """The device that networks run on, with its name."""
+    device = choose_device()
+    if device.type == "cuda":
+        return f"cuda, {torch.cuda.get_device_name()}"
+    return f"{device.type}, {platform.processor() or platform.machine()}"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    versions = {"python": platform.python_version(), "expr_lib": __version__}
+    for name in ("torch", "torchvision", "numpy", "scikit-image", "pandas", "dlib", "dlib-bin"):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_state() -> str:
+    """The commit that the library is at, `+` behind it when files differ; `unknown` outside a
+    checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip() or "unknown"

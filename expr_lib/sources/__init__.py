@@ -1,0 +1,100 @@
+"""Data sources: each turns a folder of photos into the photo table, and nothing after it knows
+which one it was."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from expr_lib.errors import BadSetting, SourceError
+
+SOURCES = ("synthetic", "london", "folder")
+"""Names of the data sources."""
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """The photos of a source, and what is known about them.
+
+    table      the photo table (`expr_lib.photos.photo_table`) with absolute paths
+    landmarks  (N, 68, 2)  the true landmarks in the table's order, pixel indices of each photo;
+               None when nobody knows
+    warnings   one sentence each, for the user to read: what was left out and why
+    name       the source's name
+    """
+
+    table: pd.DataFrame
+    landmarks: NDArray[np.floating] | None = None
+    warnings: tuple[str, ...] = ()
+    name: str = ""
+
+
+def load_photos(source: str, root: Path | None) -> PhotoSource:
+    """List the photos of a source.
+
+    source   one of SOURCES
+    root     folder that holds them; None lets a source that can be downloaded (london) do so into
+             the cache
+    raises   BadSetting for an unknown source or a missing root, SourceError when the folder is not
+             what it should be
+    """
+    if source not in SOURCES:
+        raise BadSetting(f"unknown source {source!r}; choose one of {', '.join(SOURCES)}")
+    if source == "london":
+        from expr_lib.sources.london import load_london
+
+        return load_london(root)
+    if root is None:
+        raise BadSetting(f"the source {source!r} needs the folder of its photos: give --root")
+    if source == "synthetic":
+        return _load_synthetic(root)
+    from expr_lib.sources.folder import load_folder
+
+    return load_folder(root)
+
+
+def _load_synthetic(root: Path) -> PhotoSource:
+    from expr_lib.sources.synthetic import load_synthetic
+
+    table, landmarks = load_synthetic(root)
+    return PhotoSource(table, landmarks, name="synthetic")
+
+
+def found_in(folder: Path) -> str:
+    """Say in a few words what a folder holds, for error messages: its first entries and their
+    number."""
+    if not folder.exists():
+        return "there is no such folder"
+    if not folder.is_dir():
+        return "that is a file, not a folder"
+    names = sorted(
+        entry.name + ("/" if entry.is_dir() else "")
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".")
+    )
+    if not names:
+        return "the folder is empty"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return "found there: " + ", ".join(names[:_SHOWN]) + more
+
+
+def first_few(names: list[str]) -> str:
+    """Join the first names of a list and say how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def require_folder(root: Path, layout: str) -> Path:
+    """Return the absolute path of a folder that must exist.
+
+    layout   what is expected in it, for the message
+    raises   SourceError saying what was expected and what is there
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise SourceError(f"{root}: {found_in(root)}; expected {layout}")
+    return root.resolve()

@@ -1,0 +1,186 @@
+"""Drawing a set of people and expressions to disk: in parallel, resumable at any moment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from PIL import Image
+from tqdm import tqdm
+
+from expr_lib.errors import BadSetting, OutputExists
+from expr_lib.files import digest, file_sha256, only_one, read_json, whole_file, write_json
+from expr_lib.photos import EXPRESSIONS, photo_table
+from expr_lib.sources.synthetic.canonical import Array
+from expr_lib.sources.synthetic.layout import (
+    CARDS,
+    LANDMARKS,
+    PHOTOS,
+    SETTINGS,
+    TABLE,
+    load_synthetic,
+    person_name,
+    photo_path,
+)
+from expr_lib.sources.synthetic.person import Person
+from expr_lib.sources.synthetic.render import SMALLEST, render
+from expr_lib.sources.synthetic.units import expression_units
+
+PEOPLE_PER_SEED = 100_000
+"""Person number k of a set is Person(seed * PEOPLE_PER_SEED + k)."""
+MOST_PEOPLE = 10_000
+RENDERER = 1
+"""Raised whenever the pictures change, so that no set is half of one renderer, half of another."""
+
+
+def synthesize(
+    folder: Path,
+    people: int,
+    expressions: Sequence[str] = EXPRESSIONS,
+    size: int = 256,
+    seed: int = 0,
+    jobs: int = 2,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Draw a set of photos, `people` x `expressions`, with the true landmarks.
+
+    A person who is already drawn whole is kept, so a killed run goes on where it stopped, and a
+    finished set grows when it is asked for more people; the files are the same bytes as of one run.
+
+    folder       gets photos/p0007_happy.png ..., photos.csv (the photo table, paths relative to
+                 it) and landmarks.npy (float32 (N, 68, 2), pixels, in the table's order)
+    people       1 to 10,000; person number k, from 0, is Person(seed * 100,000 + k)
+    expressions  some of RaFD's eight words
+    size         side of the photos, pixels, at least 64
+    jobs         worker processes
+    progress     show a progress bar
+    returns      the photo table with absolute paths
+    raises       BadSetting, RunBusy, OutputFailed, and OutputExists when the folder holds a set of
+                 other settings
+    """
+    _check(people, expressions, size, seed, jobs)
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"{folder} is a file; choose a folder for the drawn photos")
+    settings: dict[str, Any] = {
+        "renderer": RENDERER,
+        "seed": seed,
+        "size": size,
+        "expressions": sorted(set(expressions), key=EXPRESSIONS.index),
+    }
+    with only_one(folder):
+        _claim(folder, settings, people)
+        todo = (delayed(_draw_person)(folder, number, settings) for number in range(people))
+        drawn = Parallel(n_jobs=min(jobs, people), return_as="generator")(todo)
+        bar = tqdm(drawn, "drawing people", people, disable=not progress, unit="person")
+        _write_table(folder, list(bar), settings["expressions"])
+    return load_synthetic(folder)[0]
+
+
+def _check(people: int, expressions: Sequence[str], size: int, seed: int, jobs: int) -> None:
+    if not 1 <= people <= MOST_PEOPLE:
+        raise BadSetting(f"people is {people}; ask for 1 to {MOST_PEOPLE}")
+    if size < SMALLEST:
+        raise BadSetting(f"size {size} is too small to draw a face; ask for {SMALLEST} or more")
+    if seed < 0:
+        raise BadSetting(f"seed is {seed}; give a whole number from 0 up")
+    if jobs < 1:
+        raise BadSetting(f"jobs is {jobs}; give the number of worker processes, 1 or more")
+    if isinstance(expressions, str) or not expressions:
+        raise BadSetting(
+            f"expressions is {expressions!r}; give a list with some of {', '.join(EXPRESSIONS)}"
+        )
+    for expression in expressions:
+        expression_units(expression)
+
+
+def _claim(folder: Path, settings: dict[str, Any], people: int) -> None:
+    """Write down what the folder is for, or check that it is for the same."""
+    path = folder / SETTINGS
+    if not path.is_file() and ((folder / TABLE).exists() or (folder / PHOTOS).exists()):
+        raise OutputExists(f"{folder} holds photos that are no drawn set; choose another folder")
+    if path.is_file():
+        kept = _read_settings(path)
+        before = kept["people"]
+        differing = [name for name in settings if kept.get(name) != settings[name]]
+        if differing:
+            name = differing[0]
+            raise OutputExists(
+                f"{folder} holds a drawn set with {name} {kept.get(name)}, not {settings[name]}; "
+                "choose another folder, or delete this one"
+            )
+        if people < before:
+            raise OutputExists(
+                f"{folder} holds a drawn set of {before} people, more than {people}; ask for "
+                f"{before} or more, choose another folder, or delete this one"
+            )
+        for partial in (*folder.glob(".partial-*"), *folder.glob("*/.partial-*")):
+            partial.unlink(missing_ok=True)  # what a killed run left behind
+    write_json(path, {**settings, "people": people})
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        kept = read_json(path)
+        if isinstance(kept["people"], int):
+            return kept
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise OutputExists(f"{path} is damaged; choose another folder, or delete this one")
+
+
+def _draw_person(folder: Path, number: int, settings: dict[str, Any]) -> dict[str, Array]:
+    """Draw a person's missing photos; returns expression -> landmarks (68, 2)."""
+    name = person_name(number)
+    card_path = folder / CARDS / f"{name}.json"
+    made_with = digest(settings, number)
+    card = _read_card(card_path, made_with)
+    expressions = settings["expressions"]
+    missing = [word for word in expressions if not _is_whole(folder, name, word, card)]
+    if missing:
+        person = Person(settings["seed"] * PEOPLE_PER_SEED + number)
+        for word in missing:
+            drawn = render(person, expression_units(word), size=settings["size"])
+            path = folder / photo_path(name, word)
+            with whole_file(path) as temporary:
+                Image.fromarray(drawn.image).save(temporary, format="PNG")
+            landmarks = drawn.landmarks.tolist()
+            card["photos"][word] = {"sha256": file_sha256(path), "landmarks": landmarks}
+        card["photos"] = {word: card["photos"][word] for word in expressions}
+        write_json(card_path, card)
+    return {w: np.array(card["photos"][w]["landmarks"], np.float32) for w in expressions}
+
+
+def _read_card(path: Path, made_with: str) -> dict[str, Any]:
+    """The card of a person drawn before, or an empty one."""
+    if path.is_file():
+        try:
+            card = read_json(path)
+            if card["settings"] == made_with and isinstance(card["photos"], dict):
+                return card
+        except (ValueError, KeyError, TypeError):
+            pass  # a damaged card: the person is drawn again
+    return {"settings": made_with, "photos": {}}
+
+
+def _is_whole(folder: Path, name: str, expression: str, card: dict[str, Any]) -> bool:
+    path = folder / photo_path(name, expression)
+    entry = card["photos"].get(expression)
+    return entry is not None and path.is_file() and file_sha256(path) == entry["sha256"]
+
+
+def _write_table(folder: Path, drawn: list[dict[str, Array]], expressions: list[str]) -> None:
+    rows, landmarks = [], {}
+    for number, points in enumerate(drawn):
+        name = person_name(number)
+        for expression in expressions:
+            path = photo_path(name, expression)
+            rows.append({"path": path, "person": name, "expression": expression})
+            landmarks[path] = points[expression]
+    table = photo_table(rows)
+    with whole_file(folder / LANDMARKS) as temporary:
+        np.save(temporary, np.stack([landmarks[path] for path in table["path"]]))
+    with whole_file(folder / TABLE) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,91 @@
+"""The end user's object: two photos in, one photo out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from expr_lib.alignment import align
+from expr_lib.errors import BadSetting, NoFaceFound
+from expr_lib.files import whole_file
+from expr_lib.landmarks import find_landmarks
+from expr_lib.methods.base import FaceBatch
+from expr_lib.methods.paper import PaperModel
+from expr_lib.photos import read_photo
+from expr_lib.runs import Run
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One transfer.
+
+    source, target, result  (H, W, 3) uint8, aligned crops at the model's size
+    notes                   what the user should know, such as that a photo shows several faces
+    """
+
+    source: np.ndarray
+    target: np.ndarray
+    result: np.ndarray
+    notes: tuple[str, ...]
+
+
+class ExpressionTransfer:
+    """A trained model ready for photos."""
+
+    def __init__(self, model: PaperModel) -> None:
+        self.model = model
+
+    @classmethod
+    def load(cls, run: Path) -> Self:
+        """The model of a run folder. Raises BrokenCheckpoint."""
+        return cls(Run.open(run).trained_model())
+
+    def __call__(
+        self,
+        source: Path,
+        target: Path,
+        source_face: int | None = None,
+        target_face: int | None = None,
+    ) -> Transfer:
+        """Put the source photo's expression on the target photo's face.
+
+        source_face, target_face  which face when a photo shows several, 1 is the largest; None
+                                  takes the largest
+        raises                    UnreadablePhoto, NoFaceFound
+        """
+        source_batch, source_notes = self._face(Path(source), source_face)
+        target_batch, target_notes = self._face(Path(target), target_face)
+        result = self.model.generate(source_batch, target_batch)[0]
+        notes = (*source_notes, *target_notes)
+        return Transfer(source_batch.photos[0], target_batch.photos[0], result, notes)
+
+    def _face(self, path: Path, rank: int | None) -> tuple[FaceBatch, list[str]]:
+        photo = read_photo(path)
+        try:
+            detection = find_landmarks(photo, rank)
+            face = detection.face
+        except NoFaceFound as error:
+            raise NoFaceFound(f"{path}: {error}") from None
+        notes = []
+        if detection.status == "several" and rank is None:
+            count = len(detection.faces)
+            notes.append(
+                f"{path} shows {count} faces, the largest is taken (--face N chooses another)"
+            )
+        crop, points = align(photo, face.points, self.model.settings.size)
+        return FaceBatch(crop[None], points[None].astype(np.float32)), notes
+
+
+def write_picture(path: Path, photo: np.ndarray) -> None:
+    """Write a photo (H, W, 3) uint8 in one step, in the format of its suffix. Raises BadSetting,
+    OutputFailed."""
+    path = Path(path)
+    known = Image.registered_extensions()
+    if path.suffix.lower() not in known:
+        raise BadSetting(
+            f"cannot write {path}: no picture format ends in {path.suffix!r}; use .png"
+        )
+    with whole_file(path) as temporary:
+        Image.fromarray(photo).save(temporary, format=known[path.suffix.lower()])

@@ -1,0 +1,92 @@
+"""Run every notebook from top to bottom, one pytest call (nbval) each, and say which ones ran.
+
+All of them share one data folder that is empty at the start and removed at the end, so that no
+earlier run can hide a failure. Chapters run in numeric order, and then the solutions.
+
+    python tests/run_notebooks.py                            every notebook
+    python tests/run_notebooks.py notebooks/02_fusion.ipynb  only these
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("notebooks", "notebooks/solutions")
+CELL_SECONDS = 600
+
+
+class Outcome(NamedTuple):
+    """What one notebook came to: pytest's exit code, its summary line, the wall time in seconds."""
+
+    path: Path
+    exit_code: int
+    summary: str
+    seconds: float
+
+
+def number_first(path: Path) -> tuple[int, str]:
+    """Sort key: the number a file name begins with, files without one last."""
+    digits = re.match(r"\d+", path.name)
+    return (int(digits.group()) if digits else sys.maxsize, path.name)
+
+
+def all_notebooks(root: Path) -> list[Path]:
+    """The notebooks under `root`: chapters in numeric order, then solutions in numeric order."""
+    return [
+        path
+        for folder in FOLDERS
+        for path in sorted((root / folder).glob("*.ipynb"), key=number_first)
+    ]
+
+
+def run_notebook(path: Path, data: Path) -> Outcome:
+    """Run one notebook with `data` as its data folder, passing pytest's output on as it comes."""
+    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
+    command = [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", str(path)]
+    start = time.monotonic()
+    last = ""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "EXPR_LIB_DATA": str(data)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            last = line.strip() or last
+    return Outcome(path, process.returncode, last.strip("= "), time.monotonic() - start)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named notebooks, or all; 0 when there was at least one and every one passed."""
+    notebooks = [Path(argument).resolve() for argument in arguments] or all_notebooks(ROOT)
+    if not notebooks:
+        print(f"No notebooks under {' or '.join(FOLDERS)}: there is nothing to run.")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="expr_lib-notebooks-") as data:
+        outcomes = [run_notebook(path, Path(data)) for path in notebooks]
+
+    print("\nNotebooks that were run:")
+    for outcome in outcomes:
+        verdict = "passed" if outcome.exit_code == 0 else "FAILED"
+        name = os.path.relpath(outcome.path, ROOT)
+        print(f"{verdict}  {outcome.seconds:5.0f} s  {name}: {outcome.summary}")
+    failed = sum(outcome.exit_code != 0 for outcome in outcomes)
+    total = sum(outcome.seconds for outcome in outcomes)
+    print(f"{len(outcomes)} notebooks, {failed} failed, {total:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
