@@ -1,3 +1,3 @@
-"""Facial expression transfer: the expression of one photo on the face of another (Fan et al., IEEE Access 2023)."""
+"""Facial expression transfer (Fan et al., IEEE Access 2023): whose face, whose expression."""
 
 __version__ = "0.1.0"

@@ -86,7 +86,8 @@ def write_faceset(
             np.save(stream, landmarks)
         faces.to_csv(new["faces.csv"], index=False)
         skipped.to_csv(new["skipped.csv"], index=False)
-        content = [file_sha256(new[name]) for name in ("images.npy", "landmarks.npy", "faces.csv")]
+        content = [file_sha256(new[name]) for name in ("images.npy", "landmarks.npy")]
+        content.append(faces.drop(columns="path").to_csv(index=False))  # photos may move
         for path in new.values():
             _settle(path)
         (out / "card.json").unlink(missing_ok=True)

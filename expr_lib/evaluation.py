@@ -14,7 +14,7 @@ from expr_lib.config import RunSettings
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
 from expr_lib.files import read_json, whole_file, write_text
-from expr_lib.measuring import Case, find_again, measure_all
+from expr_lib.measuring import Case, embed_all, find_again, measure_all
 from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.controls import CopyTarget, WarpTarget
 from expr_lib.methods.paper import PaperModel
@@ -73,15 +73,19 @@ def compare(
         FaceBatch.of(faces, triples[:, column], settings.size) for column in (SOURCE, TARGET, TRUTH)
     )
     wanted = model.fuse(source, target)
+    rows, place = np.unique(triples[:, TRUTH], return_inverse=True)
+    once = FaceBatch.of(faces, rows, settings.size)
+    codes = embed_all(once.photos, once.points, jobs)[place]
     tables = []
     for method in methods:
         results = method.generate(source, target)
         cases = [
-            Case(*parts) for parts in zip(results, truth.photos, truth.points, wanted, strict=True)
+            Case(*parts)
+            for parts in zip(results, truth.photos, truth.points, codes, wanted, strict=True)
         ]
         window = settings.evaluation.ssim_window
-        rows = measure_all(cases, window, jobs, title=f"measuring {method.title}")
-        tables.append(_with_names(pd.DataFrame(rows), faces, triples, method))
+        measured = measure_all(cases, window, jobs, title=f"measuring {method.title}")
+        tables.append(_with_names(pd.DataFrame(measured), faces, triples, method))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -163,7 +167,8 @@ def as_markdown(
             lines.append(f"| {titles[name]} minus {titles[control]} | " + " | ".join(values) + " |")
     lines += [
         "",
-        f"Noise floor: in the true photos themselves dlib finds the landmarks again with an error of {floor:.2f} %.",
+        "Noise floor: in the true photos themselves dlib finds the landmarks again with an error "
+        f"of {floor:.2f} %.",
         "",
     ]
     return "\n".join(lines)
@@ -246,9 +251,9 @@ def _evaluate_into(folder: Path, run: Run, model: PaperModel, faces: FaceSet) ->
 
 
 FIGURES = {
-    "grid.png": "Sources across the top, targets down the side; the side says who was seen in training",
-    "comparison.png": "Transfers between unseen people: the model beside its controls and the truth",
-    "curves.png": "SSIM and PSNR on unseen people against training time (Figures 5 and 6 of the paper)",
+    "grid.png": "Sources across the top, targets down the side, marked as seen in training or not",
+    "comparison.png": "Transfers between unseen people: the model, its controls and the truth",
+    "curves.png": "SSIM and PSNR on unseen people against training time (the paper's Figures 5, 6)",
     "landmarks.png": "Landmarks: found (blue) and fused (orange)",
     "losses_fusion.png": "Losses of stage 1",
     "losses_transfer.png": "Losses of stage 2",

@@ -92,14 +92,22 @@ def file_sha256(path: Path) -> str:
 def only_one(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the lock goes with the process, however it ends.
 
-    raises  RunBusy when another process holds it
+    raises  RunBusy when another process holds it; OutputFailed when the folder is not writable
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise RunBusy(
-            f"another process is at work in {folder}; wait until it has finished, or choose another folder"
+            f"another process is at work in {folder}; wait until it has finished, or choose "
+            "another folder"
         ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputFailed(f"cannot write in {folder}: {reason}; choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()

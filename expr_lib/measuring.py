@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
-from expr_lib.embedding import embed_face
+from expr_lib.embedding import embed_face, embed_faces
 from expr_lib.landmarks import find_landmarks
 from expr_lib.metrics import landmark_error, mouth_psnr, psnr, ssim
+from expr_lib.workers import in_processes
 
 CHUNK = 16
 
@@ -20,12 +20,14 @@ class Case:
 
     result, truth  (H, W, 3) uint8
     truth_points   (68, 2)  crop widths
+    truth_code     (128,)  dlib's embedding of the truth
     wanted_points  (68, 2)  crop widths, the fused landmarks
     """
 
     result: np.ndarray
     truth: np.ndarray
     truth_points: np.ndarray
+    truth_code: np.ndarray
     wanted_points: np.ndarray
 
 
@@ -56,30 +58,41 @@ def measure(case: Case, window: str = "gaussian") -> dict[str, float]:
     if points is None:
         nothing = dict.fromkeys(("error_wanted", "error_truth", "identity"), math.nan)
         return {**row, **nothing, "found": 0.0}
-    own = embed_face(case.result, points * size - 0.5)
-    true = embed_face(case.truth, case.truth_points * size - 0.5)
+    code = embed_face(case.result, points * size - 0.5)
     return {
         **row,
         "error_wanted": float(landmark_error(points, case.wanted_points)),
         "error_truth": float(landmark_error(points, case.truth_points)),
-        "identity": float(np.linalg.norm(own - true)),
+        "identity": float(np.linalg.norm(code - case.truth_code)),
         "found": 1.0,
     }
 
 
-def _measure_some(cases: list[Case], window: str) -> list[dict[str, float]]:
-    return [measure(case, window) for case in cases]
+def embed_all(photos: np.ndarray, points: np.ndarray, jobs: int = 2) -> np.ndarray:
+    """dlib's embedding of aligned faces, (N, 128).
+
+    photos  (N, H, W, 3) uint8
+    points  (N, 68, 2)  crop widths
+    """
+    pixels = points * photos.shape[1] - 0.5
+    parts = [(photos[i : i + CHUNK], pixels[i : i + CHUNK]) for i in range(0, len(photos), CHUNK)]
+    codes = in_processes(_embed_some, parts, jobs, title="embedding truths", unit="chunk")
+    return np.concatenate(list(codes))
+
+
+def _embed_some(part: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return embed_faces(*part)
 
 
 def measure_all(
     cases: list[Case], window: str = "gaussian", jobs: int = 2, title: str = "measuring"
 ) -> list[dict[str, float]]:
     """`measure` for many results, in order."""
+    work = partial(_measure_some, window=window)
     chunks = [cases[i : i + CHUNK] for i in range(0, len(cases), CHUNK)]
-    work = Parallel(n_jobs=jobs, return_as="generator")(
-        delayed(_measure_some)(chunk, window) for chunk in chunks
-    )
-    rows: list[dict[str, float]] = []
-    for part in tqdm(work, total=len(chunks), desc=title, unit="chunk"):
-        rows += part
-    return rows
+    parts = in_processes(work, chunks, jobs, title=title, unit="face", weight=len)
+    return [row for part in parts for row in part]
+
+
+def _measure_some(cases: list[Case], window: str) -> list[dict[str, float]]:
+    return [measure(case, window) for case in cases]

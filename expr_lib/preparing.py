@@ -7,8 +7,6 @@ so that worker processes start quickly.
 
 import contextlib
 import os
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,10 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from expr_lib.alignment import ALIGNMENT, align
 from expr_lib.errors import (
@@ -28,12 +23,12 @@ from expr_lib.errors import (
     ExprLibError,
     ModelFileMissing,
     NoFaceFound,
-    OutputFailed,
 )
 from expr_lib.files import digest, whole_file
 from expr_lib.landmarks import find_landmarks
 from expr_lib.photos import read_photo
 from expr_lib.sources import PhotoSource
+from expr_lib.workers import in_processes
 
 LandmarkSource = Literal["dlib", "true"]
 """Where landmarks come from: found by dlib, or known because the face was drawn."""
@@ -130,33 +125,18 @@ def make_parts(chunks: list[Chunk], jobs: int, progress: bool) -> None:
     missing = [chunk for chunk in chunks if not chunk.part.is_file()]
     total = sum(len(chunk.photos) for chunk in chunks)
     done = total - sum(len(chunk.photos) for chunk in missing)
-    parallel = Parallel(
-        n_jobs=max(1, min(jobs, len(missing))),
-        return_as="generator_unordered",
-        batch_size=1,
-        initializer=_end_with_parent,
-        initargs=(os.getpid(),),
+    made = in_processes(
+        make_part,
+        missing,
+        jobs,
+        title="prepare",
+        unit="photo",
+        weight=lambda chunk: len(chunk.photos),
+        done=done,
+        progress=progress,
     )
-    with tqdm(total=total, initial=done, unit="photo", desc="prepare", disable=not progress) as bar:
-        try:
-            for count in parallel(delayed(make_part)(chunk) for chunk in missing):
-                bar.update(count)
-        except BrokenProcessPool as error:
-            raise OutputFailed(
-                "a worker process was ended from outside, most likely for want of memory; "
-                "run the same command again with fewer jobs: what is done is kept"
-            ) from error
-
-
-def _end_with_parent(parent: int) -> None:
-    """Make a worker end soon after its parent: joblib's would wait for ever for a killed one."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)  # parts are written whole or not at all, so that nothing is lost
-
-    threading.Thread(target=watch, daemon=True).start()
+    for _ in made:
+        pass
 
 
 def make_part(chunk: Chunk) -> int:

@@ -142,7 +142,7 @@ class Run:
             )
         if faces.size % self.settings.size:
             raise BadSetting(
-                f"the faces in {faces.folder} are {faces.size} pixels wide, which is no multiple of "
+                f"the faces in {faces.folder} are {faces.size} pixels wide, no multiple of "
                 f"size = {self.settings.size}; prepare them with --size {self.settings.size}"
             )
         split_people(faces.people, self.settings.fold)

@@ -242,7 +242,7 @@ def put_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> No
         if mine != theirs:
             raise BrokenCheckpoint(
                 f"{path} was made for another network: {name} is {theirs or 'absent'} there and "
-                f"{mine or 'absent'} here; use the settings that it was trained with, or train again"
+                f"{mine or 'absent'} here; use the settings that it was trained with"
             )
     module.load_state_dict(tensors)
 
@@ -269,7 +269,8 @@ class _Progress:
         elif done >= self.next_line or done == self.steps:
             left = (self.steps - done) * self.batch / max(rate, 1e-9)
             print(
-                f"{self.title}: step {done}/{self.steps}, {rate:.0f} images/s, {left:.0f} s left, {text}",
+                f"{self.title}: step {done}/{self.steps}, {rate:.0f} images/s, "
+                f"{left:.0f} s left, {text}",
                 flush=True,
             )
             self.next_line = done + self.steps / 10

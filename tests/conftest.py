@@ -1,7 +1,8 @@
-"""What several tests share: one drawn face, so that no photo of a person is needed."""
+"""What several tests share: drawn faces, so that no photo of a person is needed."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,3 +17,24 @@ def drawn_face() -> Rendered:
     from expr_lib.sources.synthetic import Person, expression_units, render
 
     return render(Person(3), expression_units("happy"), size=256)
+
+
+@pytest.fixture(scope="session")
+def drawn_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a drawn set: 10 people x neutral, happy and surprised, 128 px."""
+    from expr_lib.sources.synthetic import synthesize
+
+    folder = tmp_path_factory.mktemp("drawn")
+    synthesize(folder, 10, ("neutral", "happy", "surprised"), size=128, jobs=2, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_faces(drawn_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a FaceSet of those photos, 64 px."""
+    from expr_lib.faceset import prepare
+    from expr_lib.sources import load_photos
+
+    folder = tmp_path_factory.mktemp("faces") / "faces"
+    prepare(load_photos("synthetic", drawn_photos), folder, size=64, jobs=2, progress=False)
+    return folder

@@ -57,7 +57,7 @@ def build_generator(settings: RunSettings) -> UNet:
     )
 
 
-def to_tensor(photos: np.ndarray, device: torch.device) -> Tensor:
+def to_tensor(photos: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """Photos (N, H, W, 3) uint8 as (N, 3, H, W) in [-1, 1] on a device."""
     given = torch.as_tensor(photos).to(device).permute(0, 3, 1, 2)
     return (given.float() / 127.5 - 1).contiguous(memory_format=LAYOUT)
@@ -104,12 +104,16 @@ class TransferLearner:
         self.fusion = fusion.network.to(self.device).eval()
 
         torch.manual_seed(settings.seed)
-        self.generator = build_generator(settings).to(self.device, memory_format=LAYOUT)
-        self.discriminator = PatchGAN(
-            in_channels=7 if s.discriminator_sees_landmarks else 6,
-            filters=s.discriminator_filters,
-            activation=s.discriminator_activation,
-        ).to(self.device, memory_format=LAYOUT)
+        self.generator = build_generator(settings).to(self.device).to(memory_format=LAYOUT)
+        self.discriminator = (
+            PatchGAN(
+                in_channels=7 if s.discriminator_sees_landmarks else 6,
+                filters=s.discriminator_filters,
+                activation=s.discriminator_activation,
+            )
+            .to(self.device)
+            .to(memory_format=LAYOUT)
+        )
         fused = self.device.type in ("cpu", "cuda")
         self.optimiser = Adam(self.generator.parameters(), betas=(0.5, 0.999), fused=fused)
         self.optimiser_d = Adam(self.discriminator.parameters(), betas=(0.5, 0.999), fused=fused)
@@ -238,7 +242,7 @@ class PaperModel(Method):
     def untrained(cls, fusion: LandmarkFusion, settings: RunSettings) -> Self:
         """A frozen Φ and an Ω that has learnt nothing yet."""
         torch.manual_seed(settings.seed)
-        generator = build_generator(settings).to(choose_device(), memory_format=LAYOUT)
+        generator = build_generator(settings).to(choose_device()).to(memory_format=LAYOUT)
         return cls(fusion, generator, settings)
 
     def fit(self, faces: FaceSet, settings: RunSettings, folder: Path, key: str = "") -> None:

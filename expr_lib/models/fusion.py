@@ -1,5 +1,7 @@
 """Φ, the landmark fusion network (Eq. 1, Figure 2), and D_J, its discriminator (Eq. 3)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ def perceptron(sizes: tuple[int, ...], dropout: float = 0.0) -> nn.Sequential:
     """Linear layers with LeakyReLU(0.2), and dropout, between them; `sizes` are the widths from
     input to output."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for inputs, outputs in pairwise(sizes[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         if dropout:
             layers.append(nn.Dropout(dropout))

@@ -1,5 +1,6 @@
 """D_I, the Markov (PatchGAN) discriminator of Table 2."""
 
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class PatchGAN(nn.Module):
             nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
         ]
-        for row, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), start=2):
+        for row, (inputs, outputs) in enumerate(pairwise(widths), start=2):
             convolution = nn.Conv2d(inputs, outputs, 4, stride=2 if row < 4 else 1, padding=1)
             start_small(convolution)
             rectified = row < 4 and activation == "table"

@@ -17,7 +17,7 @@ def _width(layer: int) -> int:
 
 def _upsample(inputs: int, outputs: int, how: str, bias: bool) -> nn.Module:
     if how == "transposed":
-        # kernel 4 is a multiple of stride 2: every output pixel gets the same number of contributions
+        # 4 is a multiple of 2, so every output pixel gets the same number of contributions
         return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
     return nn.Sequential(
         nn.Upsample(scale_factor=2, mode="nearest"),

@@ -1,14 +1,13 @@
 """Drawing a set of people and expressions to disk: in parallel, resumable at any moment."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from PIL import Image
-from tqdm import tqdm
 
 from expr_lib.errors import BadSetting, OutputExists
 from expr_lib.files import digest, file_sha256, only_one, read_json, whole_file, write_json
@@ -27,6 +26,7 @@ from expr_lib.sources.synthetic.layout import (
 from expr_lib.sources.synthetic.person import Person
 from expr_lib.sources.synthetic.render import SMALLEST, render
 from expr_lib.sources.synthetic.units import expression_units
+from expr_lib.workers import in_processes
 
 PEOPLE_PER_SEED = 100_000
 """Person number k of a set is Person(seed * PEOPLE_PER_SEED + k)."""
@@ -72,10 +72,11 @@ def synthesize(
     }
     with only_one(folder):
         _claim(folder, settings, people)
-        todo = (delayed(_draw_person)(folder, number, settings) for number in range(people))
-        drawn = Parallel(n_jobs=min(jobs, people), return_as="generator")(todo)
-        bar = tqdm(drawn, "drawing people", people, disable=not progress, unit="person")
-        _write_table(folder, list(bar), settings["expressions"])
+        draw = partial(_draw_person, folder, settings=settings)
+        drawn = in_processes(
+            draw, range(people), jobs, title="draw", unit="person", progress=progress
+        )
+        _write_table(folder, list(drawn), settings["expressions"])
     return load_synthetic(folder)[0]
 
 

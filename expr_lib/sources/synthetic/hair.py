@@ -132,7 +132,7 @@ def _draw_line(rng: Rng, cut: str, male: bool, age: float) -> Array:
 
 def _draw_curtain(rng: Rng, cut: str, curly: bool) -> Curtain:
     return Curtain(
-        length=rng.uniform(1.35, 1.75) if cut == "bob" else rng.uniform(2.3, 3.4),
+        length=rng.uniform(1.35, 1.75) if cut == "bob" else rng.uniform(2.75, 3.4),
         wave=rng.uniform(0.0, 0.05) * (2 if curly else 1),
         frequency=rng.uniform(3, 9),
         phase=rng.uniform(0, 2 * np.pi),

@@ -125,7 +125,8 @@ def _head_normals(grid: Tensor, slit: int) -> Tensor:
         across[1:-1] = grid[row, 2:] - grid[row, :-2]
         across[0], across[-1] = across[1], across[-2]
         normals[row] = functional.normalize(torch.cross(across, along, dim=-1), dim=-1, eps=1e-9)
-    normals[0] = tensor([0.0, -1.0, 0.0])
+    # the crown and the chin's lowest row are single points, which have no normal of their own
+    normals[0], normals[-1] = tensor([0.0, -1.0, 0.0]), tensor([0.0, 1.0, 0.0])
     seam = functional.normalize(normals[:, 0] + normals[:, -1], dim=-1)
     normals[:, 0] = normals[:, -1] = seam
     return normals

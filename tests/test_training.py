@@ -1,0 +1,301 @@
+"""A run that was stopped anywhere ends like one that was not; a checkpoint is whole or refused."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from expr_lib import files, training
+from expr_lib.config import load_settings
+from expr_lib.errors import BrokenCheckpoint, OutputExists, OutputFailed
+from expr_lib.faceset import FaceSet
+from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
+from expr_lib.methods.paper import PaperModel, TransferLearner
+from expr_lib.training import CHECKPOINT, TrainingDiverged, rate_factor, read_tensors, train
+
+STEPS = 40
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the library catches it."""
+
+
+class ToyLearner:
+    """Noise to noise: a network with dropout and BatchNorm, so that every kind of state matters."""
+
+    batch, probes = 4, 4
+
+    def __init__(self, stop_at: int | None = None, bad_at: int | None = None) -> None:
+        torch.manual_seed(1)
+        self.net = nn.Sequential(
+            nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3)
+        )
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=0.01)
+        self.modules = {"net": self.net}
+        self.optimisers = {"net": self.optimiser}
+        self.stop_at, self.bad_at = stop_at, bad_at
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        if step == self.stop_at:
+            raise Killed
+        given = torch.randn(self.batch, 3)
+        loss = (self.net(given) - given).square().mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return {"loss": loss * (float("nan") if step == self.bad_at else 1.0)}
+
+    def probe(self) -> dict[str, float]:
+        return {"weight": float(self.net[0].weight.abs().sum().item())}
+
+
+def run_toy(folder: Path, key: str = "k", **options: int) -> ToyLearner:
+    learner = ToyLearner(**options)
+    train(learner, steps=STEPS, folder=folder, key=key, seed=3, title="toy", checkpoint_seconds=0)
+    return learner
+
+
+def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
+    first, second = one.state_dict(), other.state_dict()
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def without_times(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path).drop(columns="seconds")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ToyLearner, Path]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return run_toy(folder), folder
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 17, STEPS - 1])
+def test_a_killed_run_ends_like_an_undisturbed_one(
+    stop_at: int, undisturbed: tuple[ToyLearner, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, stop_at=stop_at)
+    again = run_toy(tmp_path)
+    assert_same_weights(again.net, undisturbed[0].net)
+    for name in ("metrics.csv", "curve.csv"):
+        pd.testing.assert_frame_equal(
+            without_times(tmp_path / name), without_times(undisturbed[1] / name)
+        )
+
+
+def test_the_csv_files_cover_the_run(undisturbed: tuple[ToyLearner, Path]) -> None:
+    losses = pd.read_csv(undisturbed[1] / "metrics.csv")
+    curve = pd.read_csv(undisturbed[1] / "curve.csv")
+    assert losses["step"].iloc[-1] == STEPS
+    assert losses["images"].iloc[-1] == STEPS * ToyLearner.batch
+    assert list(curve["step"]) == [10, 20, 30, 40]
+    assert losses["seconds"].is_monotonic_increasing
+
+
+def test_another_seed_trains_otherwise(
+    undisturbed: tuple[ToyLearner, Path], tmp_path: Path
+) -> None:
+    other = ToyLearner()
+    train(other, steps=STEPS, folder=tmp_path, key="k", seed=4, title="toy")
+    assert not torch.equal(other.net[0].weight, undisturbed[0].net[0].weight)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    undisturbed: tuple[ToyLearner, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, stop_at=20)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(OutputFailed, match=r"No space left.*untouched"):
+            run_toy(tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".partial")] == []
+    assert_same_weights(run_toy(tmp_path).net, undisturbed[0].net)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, stop_at=5)
+    with pytest.raises(OutputExists, match="other settings"):
+        run_toy(tmp_path, key="other")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, stop_at=5)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BrokenCheckpoint, match="damaged"):
+        run_toy(tmp_path)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, stop_at=5)
+    tensors, _ = read_tensors(tmp_path / CHECKPOINT)
+    wide = nn.Linear(4, 4)
+    with pytest.raises(BrokenCheckpoint, match="another network"):
+        training.put_weights(wide, tensors, tmp_path / CHECKPOINT)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match=r"loss is nan at step 8"):
+        run_toy(tmp_path, bad_at=7)
+    _, metadata = read_tensors(tmp_path / CHECKPOINT)
+    assert json.loads(metadata["state"])["step"] == 7
+
+
+def test_rate_schedules() -> None:
+    assert [rate_factor(s, 10, "constant") for s in (0, 9)] == [1, 1]
+    assert [rate_factor(s, 10, "linear") for s in (0, 5, 10)] == [1, 1, 0]
+    assert rate_factor(5, 10, "cosine") == pytest.approx(0.5)
+
+
+SMALL = (
+    "threads=1",
+    "fusion.images=768",
+    "fusion.batch=32",
+    "transfer.images=32",
+    "transfer.filters=4",
+    "transfer.discriminator_filters=4",
+    "transfer.curve_pairs=2",
+    "transfer.precision=float32",
+)
+
+
+@pytest.fixture(scope="module")
+def faces(small_faces: Path) -> FaceSet:
+    torch.set_num_threads(1)
+    return FaceSet.load(small_faces)
+
+
+class StopsAt:
+    """A learner that is killed at a step."""
+
+    def __init__(self, learner: FusionLearner | TransferLearner, stop_at: int) -> None:
+        self._learner, self._stop_at = learner, stop_at
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._learner, name)
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        if step == self._stop_at:
+            raise Killed
+        return self._learner.step(step)
+
+
+def make_learner(stage: str, faces: FaceSet, *overrides: str) -> FusionLearner | TransferLearner:
+    settings = load_settings("smoke", [*SMALL, *overrides])
+    if stage == "fusion":
+        return FusionLearner(faces, settings)
+    torch.manual_seed(0)
+    return TransferLearner(faces, LandmarkFusion(build_fusion(settings.fusion)), settings)
+
+
+@pytest.mark.parametrize("stage", ["fusion", "transfer"])
+def test_each_stage_resumes_exactly(stage: str, faces: FaceSet, tmp_path: Path) -> None:
+    whole = make_learner(stage, faces)
+    options = {"key": "k", "seed": 0, "title": stage, "checkpoint_seconds": 0.0}
+    train(whole, steps=whole.steps, folder=tmp_path / "whole", **options)
+    stopped = StopsAt(make_learner(stage, faces), whole.steps * 2 // 3)
+    with pytest.raises(Killed):
+        train(stopped, steps=whole.steps, folder=tmp_path / "killed", **options)
+    resumed = make_learner(stage, faces)
+    train(resumed, steps=whole.steps, folder=tmp_path / "killed", **options)
+    for name, module in whole.modules.items():
+        assert_same_weights(module, resumed.modules[name])
+
+
+@pytest.mark.parametrize("cycle", ["source", "neutral", "third_person"])
+def test_fusion_learns_more_than_copying(cycle: str, faces: FaceSet, tmp_path: Path) -> None:
+    learner = make_learner("fusion", faces, f"fusion.cycle={cycle}", "fusion.images=9600")
+    train(learner, steps=learner.steps, folder=tmp_path, key="k", seed=0, title="fusion")
+    found = learner.probe()
+    assert found["error"] < 0.9 * found["error_copy"]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "transfer.landmarks=true",
+        "transfer.landmark_style=dots",
+        "transfer.bottleneck=stride1",
+        "transfer.first_block=printed",
+        "transfer.upsampling=resize",
+        "transfer.discriminator_activation=leaky",
+        "transfer.discriminator_sees_landmarks=true",
+        "transfer.adversarial_loss=sigmoid",
+        "transfer.generator_loss=saturating",
+        "transfer.weight_adversarial=0",
+        "transfer.flips=false",
+        "transfer.precision=bfloat16",
+        "transfer.schedule=linear",
+    ],
+)
+def test_each_open_choice_of_stage_2_trains(override: str, faces: FaceSet) -> None:
+    learner = make_learner("transfer", faces, override)
+    before = {name: p.detach().clone() for name, p in learner.generator.named_parameters()}
+    losses = learner.step(0)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert ("discriminator" in losses) == (override != "transfer.weight_adversarial=0")
+    changed = [n for n, p in learner.generator.named_parameters() if not torch.equal(p, before[n])]
+    assert len(changed) == len(before)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "fusion.units=pixels",
+        "fusion.discriminator_sees_target=true",
+        "fusion.mixup=false",
+        "fusion.ema=0",
+    ],
+)
+def test_each_open_choice_of_stage_1_trains(override: str, faces: FaceSet) -> None:
+    learner = make_learner("fusion", faces, override)
+    losses = [learner.step(step) for step in range(3)]
+    assert all(torch.isfinite(value) for row in losses for value in row.values())
+    source = learner.points[:2].numpy()
+    assert LandmarkFusion(learner.trained).fuse(source, source).shape == (2, 68, 2)
+
+
+def test_stage_2_overfits_four_photos(faces: FaceSet, tmp_path: Path) -> None:
+    learner = make_learner(
+        "transfer", faces, "transfer.filters=16", "transfer.flips=false", "transfer.landmarks=true"
+    )
+    fixed = learner.samples.draw(0, 4)
+    learner.samples.draw = lambda step, batch: fixed  # type: ignore[method-assign]
+    first = learner.step(0)["l1"].item()
+    for step in range(1, 120):
+        last = learner.step(step)["l1"].item()
+    assert last < 0.25 * first
+
+
+def test_a_saved_model_paints_the_same(faces: FaceSet, tmp_path: Path) -> None:
+    from expr_lib.methods.base import FaceBatch
+
+    learner = make_learner("transfer", faces)
+    learner.step(0)
+    model = PaperModel(LandmarkFusion(learner.fusion), learner.generator, learner.run)
+    model.save(tmp_path)
+    again = PaperModel.load(tmp_path, learner.run)
+    rows = torch.arange(3).numpy()
+    batch = FaceBatch.of(faces, rows, 64)
+    assert (model.generate(batch, batch) == again.generate(batch, batch)).all()
+    other = load_settings("smoke", [*SMALL, "size=32"])
+    with pytest.raises(BrokenCheckpoint, match="made for photos of 64 pixels"):
+        PaperModel.load(tmp_path, other)
