@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from expr_lib.errors import BadSetting, UnknownPreset
 from expr_lib.photos import EXPRESSIONS
@@ -106,12 +106,13 @@ class SyntheticSettings(Settings):
     size: int = Field(256, ge=64)
     expressions: tuple[str, ...] = EXPRESSIONS
 
-    @model_validator(mode="after")
-    def _known_words(self) -> "SyntheticSettings":
-        for word in self.expressions:
+    @field_validator("expressions")
+    @classmethod
+    def _known_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
             if word not in EXPRESSIONS:
                 raise ValueError(f"expression {word!r} is none of {', '.join(EXPRESSIONS)}")
-        return self
+        return words
 
 
 class RunSettings(Settings):
@@ -129,11 +130,12 @@ class RunSettings(Settings):
     transfer: TransferSettings = TransferSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
-    @model_validator(mode="after")
-    def _power_of_two(self) -> "RunSettings":
-        if self.size & (self.size - 1):
+    @field_validator("size")
+    @classmethod
+    def _power_of_two(cls, size: int) -> int:
+        if size & (size - 1):
             raise ValueError("size must be a power of two: the U-Net halves it down to 2")
-        return self
+        return size
 
 
 _SMALL_FUSION: dict[str, Any] = {
@@ -217,7 +219,9 @@ def load_settings(preset: str, overrides: Iterable[str] = ()) -> RunSettings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"
         reason = str(first["msg"]).removeprefix("Value error, ")
-        raise BadSetting(f"setting {where} = {first['input']!r}: {reason}") from None
+        # a rule between settings of a group has the whole group for its input: too much for one line
+        value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+        raise BadSetting(f"setting {where}{value}: {reason}") from None
 
 
 def setting_names() -> tuple[str, ...]:

@@ -55,7 +55,9 @@ def _draw_segments(a: Tensor, b: Tensor, radius: float, size: int) -> Tensor:
     batch, count = a.shape[:2]
     middle = ((a + b) / 2).round()
     longest = (b - a).abs().amax().item() if count else 0.0
-    reach = min(math.ceil(longest / 2 + radius + 1.5), 2 * size)
+    reach = math.ceil(longest / 2 + radius + 1.5)
+    if reach > size // 2:  # a window larger than the picture: take the picture, which bounds memory
+        middle, reach = torch.full_like(middle, size // 2), size // 2
     offsets = torch.arange(-reach, reach + 1, device=a.device, dtype=a.dtype)
     x = middle[..., 0, None] + offsets  # (N, S, w)
     y = middle[..., 1, None] + offsets

@@ -53,7 +53,7 @@ class ExpressionTransfer:
 
         source_face, target_face  which face when a photo shows several, 1 is the largest; None
                                   takes the largest
-        raises                    UnreadablePhoto, NoFaceFound
+        raises                    UnreadablePhoto, NoFaceFound, BadSetting
         """
         source_batch, source_notes = self._face(Path(source), source_face)
         target_batch, target_notes = self._face(Path(target), target_face)
@@ -62,6 +62,8 @@ class ExpressionTransfer:
         return Transfer(source_batch.photos[0], target_batch.photos[0], result, notes)
 
     def _face(self, path: Path, rank: int | None) -> tuple[FaceBatch, list[str]]:
+        if rank is not None and rank < 1:
+            raise BadSetting(f"face {rank} cannot be meant: it counts from 1, the largest")
         photo = read_photo(path)
         try:
             detection = find_landmarks(photo, rank)

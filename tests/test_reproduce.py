@@ -1,0 +1,102 @@
+"""The whole book in one command, on drawn and on real faces, and chapters that fail."""
+
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from expr_lib import reproduce as book
+from expr_lib.__main__ import main
+from expr_lib.files import read_json
+from expr_lib.runs import start_run
+
+LONDON = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "london"
+SHORT = ["fusion.images=1280", "transfer.images=64", "evaluation.pairs=8", "threads=1"]
+
+
+def test_the_book_runs_in_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    command = ["reproduce", "--preset", "smoke", "--run", str(run), "--set", *SHORT]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "| copy target |" in said
+    assert said.strip().splitlines()[-1] == f"report: {run / 'report.html'}"
+    page = (run / "report.html").read_text()
+    for chapter in book.chapters():
+        assert (run / "notebooks" / chapter.name).is_file()
+        assert (run / "chapters" / f"{chapter.stem}.html").is_file()
+        assert f"chapters/{chapter.stem}.html" in page
+    assert page.count("data:image/png;base64,") == 6
+    assert "<table>" in page
+    assert "&quot;preset&quot;: &quot;smoke&quot;" in page or '"preset": "smoke"' in page
+    model = run / "transfer" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    assert main(command) == 0  # again: nothing is trained twice
+    assert model.stat().st_mtime_ns == before
+
+
+def test_the_stages_run_on_real_photos(tmp_path: Path) -> None:
+    if not LONDON.is_dir():
+        pytest.skip(f"no real photos at {LONDON}: the path is not tested on them")
+    few = tmp_path / "london"
+    for folder in ("neutral_front", "smiling_front"):
+        (few / folder).mkdir(parents=True)
+        for photo in sorted((LONDON / folder).glob("*.jpg"))[:10]:
+            (few / folder / photo.name).symlink_to(photo.resolve())
+    run, faces = tmp_path / "run", tmp_path / "faces"
+    prepare = ["prepare", "--source", "london", "--root", str(few), "--out", str(faces)]
+    assert main([*prepare, "--size", "64"]) == 0
+    assert read_json(faces / "card.json")["faces"] == 20
+    train = ["train", "transfer", "--faces", str(faces), "--run", str(run), "--preset", "smoke"]
+    assert main([*train, "--set", *SHORT]) == 0
+    assert main(["evaluate", "--run", str(run)]) == 0
+    table = pd.read_csv(run / "evaluation" / "table.csv").set_index(["method", "measure"])["mean"]
+    assert table["copy", "identity"] < 0.5  # a person's two photos show one person
+    assert table["warp", "error_wanted"] < table["copy", "error_wanted"]
+
+
+def chapter(folder: Path, name: str, *cells: str) -> Path:
+    parameters = new_code_cell('preset = ""\noverrides = ""\nsource = ""\nroot = ""\nrun = ""')
+    parameters.metadata["tags"] = ["parameters"]
+    notebook = new_notebook(cells=[parameters, *(new_code_cell(cell) for cell in cells)])
+    notebook.metadata["language_info"] = {"name": "python"}
+    path = folder / name
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_a_chapter_that_fails_is_named(
+    tmp_path: Path, small_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = chapter(
+        tmp_path, "01_good.ipynb", "from pathlib import Path", "Path(run).exists() or 1/0"
+    )
+    bad = chapter(tmp_path, "02_bad.ipynb", "raise ValueError('the reason')")
+    monkeypatch.setattr(book, "chapters", lambda: [good, bad])
+    job = start_run("smoke", run=tmp_path / "run")
+    job.faces_at = small_faces
+    with pytest.raises(book.ChapterFailed, match=r"02_bad.ipynb stopped with ValueError: the rea"):
+        book.reproduce(job, [])
+    assert (tmp_path / "run" / "chapters" / "01_good.html").is_file()
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_overrides_reach_the_chapters(
+    tmp_path: Path, small_faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = "assert (preset, overrides, source) == ('smoke', 'seed=3 fold=1', 'synthetic')"
+    only = chapter(tmp_path, "01_only.ipynb", check)
+    monkeypatch.setattr(book, "chapters", lambda: [only])
+    monkeypatch.setattr(book, "render_report", lambda run: "done")
+    job = start_run("smoke", ["seed=3", "fold=1"], run=tmp_path / "run")
+    job.faces_at = small_faces
+    assert book.reproduce(job, ["seed=3", "fold=1"]).read_text() == "done"
+
+
+def test_markdown_tables_become_html_and_nothing_else_does() -> None:
+    html = book.table_as_html("a **b** <script>\n\n| x | y |\n|---|---|\n| 1 | **2** |\n")
+    assert "<table>" in html
+    assert "<strong>2</strong>" in html
+    assert "<script>" not in html
