@@ -52,9 +52,9 @@ def draw_landmarks(
 def _draw_segments(a: Tensor, b: Tensor, radius: float, size: int) -> Tensor:
     """Capsules around the segments a-b (N, S, 2), in pixels; only a window around each segment is
     computed."""
-    batch, count = a.shape[:2]
+    batch = len(a)
     middle = ((a + b) / 2).round()
-    longest = (b - a).abs().amax().item() if count else 0.0
+    longest = (b - a).abs().amax().item() if a.numel() else 0.0
     reach = math.ceil(longest / 2 + radius + 1.5)
     if reach > size // 2:  # a window larger than the picture: take the picture, which bounds memory
         middle, reach = torch.full_like(middle, size // 2), size // 2

@@ -40,7 +40,7 @@ def reproduce(run: Run, overrides: list[str]) -> Path:
     """
     with only_one(run.folder):
         run.write_card()
-        run.faces()  # so that a mistake in the photos is one sentence, not a notebook's traceback
+        run.check_stages()  # a mistake is one sentence here, a notebook's traceback later
         parameters = {
             "preset": run.settings.preset,
             "overrides": " ".join(overrides),

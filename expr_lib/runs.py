@@ -213,19 +213,7 @@ class Run:
         folder = self.folder / name
         card = folder / "stage.json"
         with only_one(folder):
-            known = _read_stage(card)
-            if known is not None and known["inputs"] != inputs:
-                if not (self.overwrite or replace):
-                    raise OutputExists(
-                        f"{folder} holds a {name} stage made with other settings "
-                        f"({_differences(known['inputs'], inputs)}); choose another --run, or add "
-                        "--overwrite to replace it"
-                    )
-                for path in folder.iterdir():
-                    if path.name != ".lock":
-                        shutil.rmtree(path) if path.is_dir() else path.unlink()
-                known = None
-            finished = known is not None and known["finished"]
+            finished = self._is_finished(folder, inputs, self.overwrite or replace)
             if not finished:
                 self.write_card()
                 write_json(card, {"finished": False, "inputs": inputs})
@@ -237,6 +225,37 @@ class Run:
                     card, {"finished": True, "last_start_seconds": seconds, "inputs": inputs}
                 )
                 (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def check_stages(self) -> None:
+        """See that no stage holds work of other settings, before anything is started.
+
+        raises  RunBusy; OutputExists when one does and overwrite is off; with overwrite it is removed
+        """
+        faces = self.faces()
+        for name, inputs in (
+            ("fusion", self._fusion_inputs(faces)),
+            ("transfer", self._transfer_inputs(faces)),
+        ):
+            with only_one(self.folder / name):
+                self._is_finished(self.folder / name, inputs, self.overwrite)
+
+    @staticmethod
+    def _is_finished(folder: Path, inputs: dict[str, Any], replace: bool) -> bool:
+        known = _read_stage(folder / "stage.json")
+        if known is None:
+            return False
+        if known["inputs"] == inputs:
+            return bool(known["finished"])
+        if not replace:
+            raise OutputExists(
+                f"{folder} holds a {folder.name} stage made with other settings "
+                f"({_differences(known['inputs'], inputs)}); choose another --run, or add "
+                "--overwrite to replace it"
+            )
+        for path in folder.iterdir():
+            if path.name != ".lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return False
 
 
 def start_run(

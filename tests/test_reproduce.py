@@ -35,6 +35,10 @@ def test_the_book_runs_in_one_command(tmp_path: Path, capsys: pytest.CaptureFixt
     before = model.stat().st_mtime_ns
     assert main(command) == 0  # again: nothing is trained twice
     assert model.stat().st_mtime_ns == before
+    other = [*command, "transfer.images=128"]
+    assert main(other) == 2
+    assert "transfer.images 64, now 128" in capsys.readouterr().err
+    assert model.stat().st_mtime_ns == before
 
 
 def test_the_stages_run_on_real_photos(tmp_path: Path) -> None:

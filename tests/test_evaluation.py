@@ -1,0 +1,110 @@
+"""Measuring one result, and the table: means over people, paired differences, the same pairs in
+every row."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from expr_lib.config import load_settings
+from expr_lib.embedding import embed_face
+from expr_lib.evaluation import MEASURES, as_markdown, summarise
+from expr_lib.measuring import Case, embed_all, find_again, measure, measure_all
+
+SETTINGS = load_settings("smoke")
+
+
+def case_of(drawn_face: object, result: np.ndarray | None = None) -> Case:
+    photo, points = drawn_face.image, drawn_face.landmarks  # type: ignore[attr-defined]
+    widths = ((points + 0.5) / photo.shape[0]).astype(np.float32)
+    code = embed_face(photo, points)
+    return Case(photo if result is None else result, photo, widths, code, widths)
+
+
+def test_a_perfect_result(drawn_face: object) -> None:
+    row = measure(case_of(drawn_face))
+    assert row["ssim"] == pytest.approx(1)
+    assert math.isinf(row["psnr"])
+    assert row["found"] == 1
+    assert row["identity"] < 0.2  # the landmarks differ a little, so the embedded crop does
+    assert row["error_wanted"] == row["error_truth"] < 8
+
+
+def test_a_result_without_a_face_counts_as_not_found(drawn_face: object) -> None:
+    grey = np.full((256, 256, 3), 128, np.uint8)
+    row = measure(case_of(drawn_face, grey))
+    assert row["found"] == 0
+    assert math.isnan(row["identity"])
+    assert math.isnan(row["error_wanted"])
+    assert row["psnr"] < 20
+    assert find_again(grey) is None
+
+
+def test_errors_tell_wanted_from_truth(drawn_face: object) -> None:
+    case = case_of(drawn_face)
+    shifted = Case(
+        case.result, case.truth, case.truth_points, case.truth_code, case.wanted_points + 0.1
+    )
+    row = measure(shifted)
+    assert row["error_wanted"] > row["error_truth"] + 30
+
+
+def test_many_at_once_are_in_order(drawn_face: object) -> None:
+    good = case_of(drawn_face)
+    bad = case_of(drawn_face, np.zeros((256, 256, 3), np.uint8))
+    rows = measure_all([good, bad, good], jobs=1)
+    assert [row["found"] for row in rows] == [1, 0, 1]
+    codes = embed_all(good.truth[None], good.truth_points[None], jobs=1)
+    assert np.allclose(codes[0], good.truth_code, atol=1e-3)
+
+
+def pairs_table(**measures: tuple[list[float], list[float]]) -> pd.DataFrame:
+    """Two methods on four pairs of two people; every measure that is not given is 1."""
+    tables = []
+    for index, method in enumerate(("copy", "paper")):
+        part = pd.DataFrame({"person": ["a", "a", "a", "b"], "found": 1.0})
+        for measure_ in MEASURES:
+            part[measure_.name] = (
+                measures[measure_.name][index] if measure_.name in measures else 1.0
+            )
+        tables.append(part.assign(method=method))
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_means_are_over_people_and_differences_over_pairs() -> None:
+    pairs = pairs_table(psnr=([20, 20, 20, 30], [21, 22, 23, 30]))
+    table = summarise(pairs, SETTINGS).set_index(["method", "measure"])
+    assert table.loc[("copy", "psnr"), "mean"] == pytest.approx(25)  # (20 + 30) / 2, not 22.5
+    assert table.loc[("paper", "psnr"), "mean"] == pytest.approx(26)
+    assert table.loc[("paper", "psnr"), "minus_copy"] == pytest.approx(1)  # (2 + 0) / 2
+    assert table.loc[("paper", "psnr"), "minus_copy_low"] == pytest.approx(0)
+    assert table.loc[("paper", "psnr"), "minus_copy_high"] == pytest.approx(2)
+
+
+def test_what_was_not_found_is_left_out_and_counted() -> None:
+    nan = math.nan
+    pairs = pairs_table(identity=([0.2] * 4, [0.4, nan, nan, 0.6]))
+    pairs.loc[(pairs["method"] == "paper") & pairs["identity"].isna(), "found"] = 0.0
+    table = summarise(pairs, SETTINGS)
+    row = table.set_index(["method", "measure"]).loc[("paper", "identity")]
+    assert row["mean"] == pytest.approx(0.5)
+    assert row["pairs"] == 2
+    text = as_markdown(table, pairs, {"copy": "copy", "paper": "model"}, "heading", 1.0)
+    assert "| 50% |" in text
+
+
+def test_the_text_marks_what_excludes_zero() -> None:
+    pairs = pairs_table(ssim=([0.5] * 4, [0.6] * 4), psnr=([20, 20, 20, 30], [21, 22, 23, 30]))
+    titles = {"copy": "copy", "paper": "model"}
+    text = as_markdown(summarise(pairs, SETTINGS), pairs, titles, "heading", 0.7)
+    difference = next(line for line in text.splitlines() if line.startswith("| model minus copy"))
+    assert "**+0.100**" in difference
+    assert "+1.00 [+0.00, +2.00]" in difference
+    assert "0.70 %" in text
+
+
+def test_a_method_without_any_face_says_so() -> None:
+    pairs = pairs_table(identity=([0.2] * 4, [math.nan] * 4))
+    titles = {"copy": "copy", "paper": "model"}
+    assert "no face found" in as_markdown(summarise(pairs, SETTINGS), pairs, titles, "h", 1.0)
