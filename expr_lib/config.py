@@ -219,7 +219,7 @@ def load_settings(preset: str, overrides: Iterable[str] = ()) -> RunSettings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"
         reason = str(first["msg"]).removeprefix("Value error, ")
-        # a rule between settings of a group has the whole group for its input: too much for one line
+        # a rule between settings has their whole group for its input: too much for one line
         value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
         raise BadSetting(f"setting {where}{value}: {reason}") from None
 

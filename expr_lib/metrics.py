@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from expr_lib.points import LANDMARK_PARTS, eye_distance
@@ -106,6 +105,8 @@ def interval_over_people(
     middle = float(means.mean())
     if len(means) == 1 or np.ptp(means) == 0:
         return Interval(middle, middle, middle)
+    from scipy.stats import bootstrap  # slow to import, and workers do without
+
     result = bootstrap(
         (means,),
         np.mean,

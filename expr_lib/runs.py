@@ -125,8 +125,7 @@ class Run:
             root = self.root
             if self.source == "synthetic" and root is None:
                 root = self.folder / "photos"
-                s = self.settings.synthetic
-                synthesize(root, s.people, s.expressions, s.size, self.settings.seed, self.jobs)
+                self._draw_photos(root)
             photos = load_photos(self.source, root)
             for warning in photos.warnings:
                 print(f"note: {warning}", flush=True)
@@ -147,6 +146,17 @@ class Run:
             )
         split_people(faces.people, self.settings.fold)
         return faces
+
+    def _draw_photos(self, folder: Path) -> None:
+        s = self.settings.synthetic
+        wanted = (s.people, s.expressions, s.size, self.settings.seed, self.jobs)
+        try:
+            synthesize(folder, *wanted)
+        except OutputExists:
+            if not self.overwrite:
+                raise
+            shutil.rmtree(folder)
+            synthesize(folder, *wanted)
 
     def _fusion_inputs(self, faces: FaceSet) -> dict[str, Any]:
         s = self.settings
@@ -229,7 +239,7 @@ class Run:
     def check_stages(self) -> None:
         """See that no stage holds work of other settings, before anything is started.
 
-        raises  RunBusy; OutputExists when one does and overwrite is off; with overwrite it is removed
+        raises  RunBusy; OutputExists when one does and overwrite is off; with it, it is removed
         """
         faces = self.faces()
         for name, inputs in (

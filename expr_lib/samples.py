@@ -127,7 +127,7 @@ class _Groups:
         self.codes = codes
         order = np.argsort(codes, kind="stable")
         self._sorted = rows[order]
-        size = int(codes.max()) + 1 if len(codes) else 0
+        size = int(codes.max()) + 1 if len(codes) else 1
         self._count = np.bincount(codes, minlength=size)
         self._start = np.concatenate([[0], np.cumsum(self._count)])
 
@@ -158,6 +158,7 @@ def evaluation_triples(
     returns  (M, 3) int64 rows of source, target and truth
     raises   TooFewPeople when there is no such pair
     """
+    table = table.reset_index(drop=True)
     chosen = table[table["person"].isin(set(people))]
     truths: dict[tuple[str, str, str, float], int] = {}
     records = list(

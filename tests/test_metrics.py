@@ -1,0 +1,256 @@
+"""SSIM, PSNR, landmark error and the intervals, each against numbers worked out another way."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import structural_similarity
+
+from expr_lib.metrics import (
+    Interval,
+    interval_over_people,
+    landmark_error,
+    mouth_box,
+    mouth_psnr,
+    psnr,
+    ssim,
+)
+from expr_lib.points import LANDMARK_PARTS
+
+LIPS = [*LANDMARK_PARTS["outer_lip"], *LANDMARK_PARTS["inner_lip"]]
+
+
+@pytest.fixture
+def pair() -> tuple[np.ndarray, np.ndarray]:
+    """A noisy picture with some structure, and the same one darker and noisier."""
+    rng = np.random.default_rng(0)
+    smooth = gaussian_filter(rng.normal(size=(48, 48, 3)), (4, 4, 0)) * 800 + 128
+    pictures = (smooth, 0.8 * smooth + rng.normal(scale=15, size=smooth.shape))
+    first, second = (np.clip(np.rint(p), 0, 255).astype(np.uint8) for p in pictures)
+    return first, second
+
+
+def _wang_2004(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIM of one channel from its formula: sigma 1.5, 11 x 11 window, borders of 5 left out."""
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return gaussian_filter(x, 1.5, truncate=3.5)[5:-5, 5:-5]
+
+    a, b = a.astype(float), b.astype(float)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    ma, mb = mean(a), mean(b)
+    va, vb, vab = mean(a * a) - ma**2, mean(b * b) - mb**2, mean(a * b) - ma * mb
+    top = (2 * ma * mb + c1) * (2 * vab + c2)
+    return float((top / ((ma**2 + mb**2 + c1) * (va + vb + c2))).mean())
+
+
+# --- pictures
+
+
+def test_ssim_is_the_formula_of_wang_2004_as_a_mean_over_channels(pair) -> None:
+    expected = np.mean([_wang_2004(pair[0][..., c], pair[1][..., c]) for c in range(3)])
+    assert 0.2 < expected < 0.95
+    assert ssim(*pair) == pytest.approx(expected, abs=1e-7)
+
+
+def test_ssim_is_scikit_images_with_the_ledgers_settings(pair) -> None:
+    gaussian = structural_similarity(
+        *pair,
+        channel_axis=2,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    uniform = structural_similarity(*pair, channel_axis=2, data_range=255)
+    assert ssim(*pair) == pytest.approx(gaussian, abs=1e-12)
+    assert ssim(*pair, window="uniform") == pytest.approx(uniform, abs=1e-12)
+    assert abs(gaussian - uniform) > 1e-3  # so the window matters
+
+
+@pytest.mark.parametrize("window", ["gaussian", "uniform"])
+def test_ssim_of_equal_pictures_is_one_and_of_others_less(pair, window) -> None:
+    first, second = pair
+    assert ssim(first, first, window) == pytest.approx(1)
+    assert ssim(first, second, window) < 1
+    assert ssim(first, second, window) == pytest.approx(ssim(second, first, window))
+    assert ssim(first, 255 - first, window) < 0
+
+
+def test_psnr_by_hand() -> None:
+    grey = np.full((4, 4, 3), 100, np.uint8)
+    assert psnr(grey + 1, grey) == pytest.approx(20 * math.log10(255))
+    assert psnr(grey - 10, grey) == pytest.approx(20 * math.log10(255 / 10))
+    one = grey.copy()
+    one[0, 0, 0] += 48  # mean square 48² / 48 = 48
+    assert psnr(one, grey) == pytest.approx(10 * math.log10(255**2 / 48))
+    assert psnr(np.zeros_like(grey), np.full_like(grey, 255)) == pytest.approx(0)
+
+
+def test_psnr_of_equal_pictures_is_infinite_without_a_warning(pair, recwarn) -> None:
+    assert psnr(pair[0], pair[0].copy()) == math.inf
+    assert not recwarn.list
+
+
+# --- the mouth
+
+
+def _with_lips(left: float, top: float, right: float, bottom: float) -> np.ndarray:
+    points = np.full((68, 2), 0.5, np.float32)
+    points[LIPS] = np.linspace([left, top], [right, bottom], len(LIPS))
+    return points
+
+
+def test_the_mouth_box_is_the_lips_box_one_and_a_half_times_as_large() -> None:
+    rows, columns = mouth_box(_with_lips(0.375, 0.625, 0.625, 0.75), 128)
+    # lips: x 48 to 80, y 80 to 96; 1.5 times: x 40 to 88, y 76 to 100
+    assert (columns.start, columns.stop) == (40, 88)
+    assert (rows.start, rows.stop) == (76, 100)
+
+
+def test_the_mouth_box_follows_the_lips_alone() -> None:
+    points = _with_lips(0.4, 0.6, 0.6, 0.7)
+    moved = points.copy()
+    others = np.setdiff1d(np.arange(68), LIPS)
+    moved[others] = np.random.default_rng(0).random((len(others), 2))
+    assert mouth_box(points, 64) == mouth_box(moved, 64)
+
+
+@pytest.mark.parametrize("size", [16, 64, 256])
+@pytest.mark.parametrize(
+    "lips",
+    [
+        (0.4, 0.9, 0.6, 1.1),
+        (-0.2, -0.1, 0.1, 0.05),
+        (0.9, 0.95, 1.0, 1.0),
+        (3.0, 3.0, 3.1, 3.1),
+        (-3.0, -3.0, -2.9, -2.9),
+        (0.5, 0.5, 0.5, 0.5),
+        (-1.0, -1.0, 2.0, 2.0),
+    ],
+)
+def test_the_mouth_box_lies_inside_the_crop_and_is_never_empty(lips, size) -> None:
+    for box in mouth_box(_with_lips(*lips), size):
+        assert 0 <= box.start < box.stop <= size
+        assert box.stop - box.start >= 4
+
+
+def test_mouth_psnr_sees_the_mouth_and_nothing_else() -> None:
+    points = _with_lips(0.4, 0.6, 0.6, 0.75)
+    truth = np.full((64, 64, 3), 100, np.uint8)
+    box = mouth_box(points, 64)
+    outside = np.full_like(truth, 0)
+    outside[box] = 100
+    assert mouth_psnr(outside, truth, points) == math.inf
+    inside = truth.copy()
+    inside[box] += 10
+    assert mouth_psnr(inside, truth, points) == pytest.approx(20 * math.log10(255 / 10))
+
+
+# --- landmarks
+
+
+def test_landmark_error_by_hand() -> None:
+    reference = np.zeros((68, 2))
+    reference[[36, 39]] = [[10, 50], [30, 50]]
+    reference[[42, 45]] = [[60, 50], [80, 50]]  # eye centres 20 and 70: 50 apart
+    assert landmark_error(reference, reference) == 0
+    assert landmark_error(reference + np.array([3, 4]), reference) == pytest.approx(10)
+    one = reference.copy()
+    one[5] += [0, 34]  # 34 / 68 = 0.5 on average
+    assert landmark_error(one, reference) == pytest.approx(1)
+
+
+def test_landmark_error_is_a_ratio_by_the_references_eyes() -> None:
+    rng = np.random.default_rng(0)
+    reference, points = rng.random((2, 4, 5, 68, 2))
+    error = landmark_error(points, reference)
+    assert error.shape == (4, 5)
+    np.testing.assert_allclose(landmark_error(points * 256, reference * 256), error)
+    assert landmark_error(points[1, 2], reference[1, 2]) == pytest.approx(error[1, 2])
+    assert (landmark_error(reference, points) != error).all()
+
+
+# --- intervals
+
+
+def _nan_equal(found: Interval) -> bool:
+    return all(math.isnan(value) for value in (found.mean, found.low, found.high))
+
+
+def test_people_count_and_not_pairs() -> None:
+    """A hundred pairs of one person weigh as much as one pair of another."""
+    values, people = [1.0] * 100 + [3.0], ["a"] * 100 + ["b"]
+    found = interval_over_people(values, people, 500, seed=0)
+    assert found.mean == pytest.approx(2)
+    assert (found.low, found.high) == (1, 3)  # both drawn the same person twice
+
+
+def test_what_could_not_be_measured_is_left_out() -> None:
+    nan = math.nan
+    values = [1.0, nan, 2.0, nan, 3.0, nan, nan]
+    people = ["a", "a", "b", "b", "c", "c", "never found"]
+    found = interval_over_people(values, people, 500, seed=0)
+    assert found == interval_over_people([1.0, 2.0, 3.0], ["a", "b", "c"], 500, seed=0)
+    assert found.mean == pytest.approx(2)
+    assert _nan_equal(interval_over_people([nan, nan], ["a", "b"], 500, seed=0))
+    assert _nan_equal(interval_over_people([], [], 500, seed=0))
+
+
+def test_one_person_has_no_spread() -> None:
+    assert interval_over_people([1.0, 2.0], ["a", "a"], 500, 0) == Interval(1.5, 1.5, 1.5)
+    assert interval_over_people([2.0, 2.0], ["a", "b"], 500, 0) == Interval(2.0, 2.0, 2.0)
+
+
+def test_the_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None:
+    values = np.random.default_rng(1).normal(size=40).tolist()
+    people = [f"p{i % 10}" for i in range(40)]
+    found = interval_over_people(values, people, 1000, seed=0)
+    assert found.low < found.mean < found.high
+    order = np.random.default_rng(2).permutation(40)
+    shuffled = interval_over_people(
+        [values[i] for i in order], [people[i] for i in order], 1000, seed=0
+    )
+    for name in ("mean", "low", "high"):
+        assert getattr(shuffled, name) == pytest.approx(getattr(found, name))
+    other = interval_over_people(values, people, 1000, seed=1)
+    assert other.mean == found.mean
+    assert (other.low, other.high) != (found.low, found.high)
+
+
+def test_fewer_people_a_wider_interval() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=160)
+    values = ((values - values.mean()) / values.std()).tolist()
+
+    def width(people: int) -> float:
+        who = [str(i % people) for i in range(160)]
+        spread = [values[i % people] for i in range(160)]
+        found = interval_over_people(spread, who, 1000, seed=0)
+        return found.high - found.low
+
+    assert width(5) > width(20) > width(160)
+    # 2 x 1.96 standard errors
+    assert width(160) == pytest.approx(2 * 1.96 / 160**0.5, rel=0.15)
+
+
+def test_repeating_every_pair_does_not_feign_precision() -> None:
+    values = np.random.default_rng(4).normal(size=12).tolist()
+    people = [str(i) for i in range(12)]
+    once = interval_over_people(values, people, 1000, seed=0)
+    often = interval_over_people(values * 50, people * 50, 1000, seed=0)
+    assert often.high - often.low == pytest.approx(once.high - once.low, rel=1e-6)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """300 experiments with 20 people and 4 pairs each, whose true mean is 5."""
+    rng = np.random.default_rng(5)
+    people = np.repeat([str(i) for i in range(20)], 4).tolist()
+    hits = 0
+    for seed in range(300):
+        ability = np.repeat(rng.normal(5, 1, 20), 4)
+        found = interval_over_people((ability + rng.normal(0, 1, 80)).tolist(), people, 400, seed)
+        hits += found.low <= 5 <= found.high
+    # the percentile bootstrap of 20 falls a little short of 95 %
+    assert 0.87 < hits / 300 < 0.98

@@ -1,0 +1,263 @@
+"""Splits and triples: nobody is on both sides, and every triple means what it says."""
+
+from collections import Counter
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from expr_lib.errors import TooFewPeople
+from expr_lib.photos import photo_table
+from expr_lib.samples import FOLDS, TransferSamples, evaluation_triples, split_people
+
+
+def _people(count: int) -> list[str]:
+    return [f"{number:03}" for number in range(count)]
+
+
+def _table(
+    people: int = 6,
+    expressions: tuple[str, ...] = ("neutral", "happy", "sad"),
+    gazes: tuple[str, ...] = ("frontal",),
+    yaws: tuple[float, ...] = (0.0,),
+    keep: float = 1.0,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One photo of everybody in every condition; `keep` is the share of photos that exist."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"path": f"{n}.png", "person": p, "expression": e, "gaze": g, "yaw": y}
+        for n, (p, e, g, y) in enumerate(product(_people(people), expressions, gazes, yaws))
+        if rng.random() < keep
+    ]
+    return photo_table(rows)
+
+
+RICH = {
+    "people": 7,
+    "expressions": ("neutral", "happy", "sad", "angry"),
+    "gazes": ("frontal", "left", "right"),
+    "yaws": (-45.0, 0.0),
+}
+TABLES = [
+    pytest.param(_table(**(RICH | {"keep": keep, "seed": seed})), id=f"{keep}-{seed}")
+    for keep in (0.15, 0.4, 0.8)
+    for seed in range(3)
+]
+
+
+def _photos(table: pd.DataFrame, rows: np.ndarray) -> list[tuple[pd.Series, ...]]:
+    return [tuple(table.loc[row] for row in triple) for triple in rows.tolist()]
+
+
+def _sources_of(table: pd.DataFrame, people: list[str], truth: int) -> set[int]:
+    """The rows that may lend their expression to a truth, by the ledger's row 14."""
+    t = table.loc[truth]
+    found = (
+        table["person"].isin(people)
+        & (table["person"] != t["person"])
+        & (table["expression"] == t["expression"])
+        & (table["yaw"] == t["yaw"])
+        & (table["gaze"] == "frontal")
+    )
+    return set(table.index[found].tolist())
+
+
+# --- splits
+
+
+@pytest.mark.parametrize("count", [10, 11, 48, 67, 102])
+def test_people_are_split_eight_to_two_and_nobody_is_on_both_sides(count) -> None:
+    for fold in range(FOLDS):
+        split = split_people(_people(count), fold)
+        assert not set(split.train) & set(split.test)
+        assert sorted(split.train + split.test) == _people(count)
+        assert abs(len(split.test) - count / 5) < 1
+
+
+def test_the_folds_keep_everybody_unseen_once() -> None:
+    unseen = [person for fold in range(FOLDS) for person in split_people(_people(23), fold).test]
+    assert sorted(unseen) == _people(23)
+
+
+def test_the_split_does_not_depend_on_order_or_repetition() -> None:
+    people = _people(20)
+    shuffled = np.random.default_rng(0).permutation(people * 3).tolist()
+    assert split_people(shuffled, 2) == split_people(people, 2)
+
+
+@pytest.mark.parametrize(("count", "fold"), [(0, 0), (1, 0), (5, 0), (6, 1), (9, 4)])
+def test_too_few_people_are_told_how_many_it_takes(count, fold) -> None:
+    with pytest.raises(TooFewPeople) as caught:
+        split_people(_people(count), fold)
+    message = str(caught.value)
+    assert message.startswith("1 person is" if count == 1 else f"{count} people are")
+    needed = int(message.split("at least ")[1].split()[0])
+    assert len(split_people(_people(needed), fold).test) == 2
+    with pytest.raises(TooFewPeople):
+        split_people(_people(needed - 1), fold)
+
+
+# --- triples to learn from
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_triple_is_what_it_says(table) -> None:
+    people = _people(7)[1:6]  # two people are unseen
+    samples = TransferSamples(table, people, seed=3)
+    drawn = np.concatenate([samples.draw(step, 16) for step in range(20)])
+    assert drawn.shape == (320, 3)
+    assert drawn.dtype == np.int64
+    for source, target, truth in _photos(table, drawn):
+        assert {source["person"], target["person"]} <= set(people)
+        assert source["person"] != truth["person"]
+        assert source["expression"] == truth["expression"]
+        assert source["gaze"] == "frontal"
+        assert target["person"] == truth["person"]
+        assert target["gaze"] == truth["gaze"]
+        assert source["yaw"] == target["yaw"] == truth["yaw"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_epoch_is_each_usable_photo_once_as_truth(table) -> None:
+    people = _people(7)[1:6]
+    samples = TransferSamples(table, people, seed=1)
+    mine = table.index[table["person"].isin(people)].tolist()
+    assert samples.rows.tolist() == mine
+    usable = {row for row in mine if _sources_of(table, people, row)}
+    assert len(samples) == len(usable)
+    batch = 7  # which does not divide an epoch
+    steps = -(-3 * len(samples) // batch)
+    truths = np.concatenate([samples.draw(step, batch)[:, 2] for step in range(steps)])
+    for epoch in range(3):
+        once = truths[epoch * len(samples) : (epoch + 1) * len(samples)]
+        assert sorted(once.tolist()) == sorted(usable)
+    first, second = truths[: len(samples)], truths[len(samples) : 2 * len(samples)]
+    assert first.tolist() != second.tolist()  # in another order
+
+
+def test_every_source_and_every_target_has_its_turn() -> None:
+    table = _table(**(RICH | {"keep": 0.3, "people": 5}))
+    people = _people(5)
+    samples = TransferSamples(table, people, seed=0)
+    drawn = np.concatenate([samples.draw(step, len(samples)) for step in range(150)])
+    sources: dict[int, Counter[int]] = {}
+    targets: dict[int, Counter[int]] = {}
+    for source, target, truth in drawn.tolist():
+        sources.setdefault(truth, Counter())[source] += 1
+        targets.setdefault(truth, Counter())[target] += 1
+    for truth, counted in sources.items():
+        assert set(counted) == _sources_of(table, people, truth)
+        fair = 150 / len(counted)
+        assert all(abs(count - fair) < 6 * fair**0.5 for count in counted.values())
+    for truth, counted in targets.items():
+        t = table.loc[truth]
+        alike = (table[["person", "gaze", "yaw"]] == t[["person", "gaze", "yaw"]]).all(axis=1)
+        assert set(counted) == set(table.index[alike].tolist())
+
+
+def test_a_step_is_a_pure_function_of_seed_and_number() -> None:
+    table = _table(**RICH)
+    samples = TransferSamples(table, _people(7), seed=5)
+    in_order = [samples.draw(step, 8) for step in range(30)]
+    again = TransferSamples(table, _people(7)[::-1], seed=5)
+    for step in (29, 3, 17, 3):
+        assert (again.draw(step, 8) == in_order[step]).all()
+    other = TransferSamples(table, _people(7), seed=6)
+    assert any((other.draw(step, 8) != in_order[step]).any() for step in range(3))
+    assert len({step.tobytes() for step in in_order}) == 30
+
+
+def test_two_sets_of_people_do_not_share_an_order() -> None:
+    table = _table(people=8)
+    first = TransferSamples(table, _people(8)[:4], seed=0)
+    second = TransferSamples(table, _people(8)[4:], seed=0)
+    for samples, people in ((first, _people(8)[:4]), (second, _people(8)[4:])):
+        rows = samples.draw(0, 12)
+        assert set(table.loc[rows.flatten(), "person"]) <= set(people)
+
+
+def test_nothing_to_learn_is_told() -> None:
+    alone = _table(people=1)
+    nothing_shared = photo_table(
+        {"path": f"{p}{e}", "person": p, "expression": e}
+        for p, e in (("a", "happy"), ("b", "sad"), ("c", "neutral"))
+    )
+    nobody_frontal = _table(gazes=("left", "right"))
+    other_cameras = photo_table(
+        {"path": p, "person": p, "expression": "happy", "yaw": yaw}
+        for p, yaw in (("a", 0.0), ("b", 45.0))
+    )
+    for table in (alone, nothing_shared, nobody_frontal, other_cameras):
+        with pytest.raises(TooFewPeople, match="no two training people"):
+            TransferSamples(table, sorted(set(table["person"])), seed=0)
+    with pytest.raises(TooFewPeople, match="no two training people"):
+        TransferSamples(_table(), [], seed=0)
+
+
+# --- triples to be measured on
+
+
+def _all_triples(table: pd.DataFrame, people: list[str]) -> set[tuple[int, int, int]]:
+    """By trying every three photos."""
+    photos = table[table["person"].isin(people)].to_dict("index")
+    return {
+        (s, t, o)
+        for (s, source), (t, target), (o, truth) in product(photos.items(), repeat=3)
+        if source["person"] != target["person"]
+        and source["gaze"] == "frontal"
+        and source["yaw"] == target["yaw"] == truth["yaw"]
+        and truth["person"] == target["person"]
+        and truth["gaze"] == target["gaze"]
+        and truth["expression"] == source["expression"]
+        and truth["expression"] != target["expression"]
+    }
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("seed", range(2))
+def test_evaluation_takes_every_pair_that_has_a_truth(keep, seed) -> None:
+    table = _table(**(RICH | {"people": 5, "keep": keep, "seed": seed}))
+    people = _people(5)[1:]
+    triples = evaluation_triples(table, people, limit=10**6, seed=0)
+    assert triples.dtype == np.int64
+    as_set = {tuple(triple) for triple in triples.tolist()}
+    assert len(as_set) == len(triples)
+    assert as_set == _all_triples(table, people)
+    assert (triples[:, 1] != triples[:, 2]).all()
+
+
+def test_a_small_table_by_hand() -> None:
+    """2 people, 3 expressions: 2 ways x 3 source expressions x 2 targets that show another one."""
+    triples = evaluation_triples(_table(people=2), _people(2), limit=100, seed=0)
+    assert len(triples) == 12
+
+
+def test_a_limit_is_a_seeded_choice() -> None:
+    table = _table(people=4)
+    everything = {tuple(t) for t in evaluation_triples(table, _people(4), 10**6, 0).tolist()}
+    few = evaluation_triples(table, _people(4), limit=20, seed=0)
+    assert len(few) == 20
+    assert len({tuple(t) for t in few.tolist()}) == 20
+    assert {tuple(t) for t in few.tolist()} < everything
+    assert (few == evaluation_triples(table, _people(4)[::-1], limit=20, seed=0)).all()
+    assert (few != evaluation_triples(table, _people(4), limit=20, seed=1)).any()
+    # a choice over all of them, not the first ones
+    assert set(table.loc[few[:, 0], "person"]) == set(_people(4))
+
+
+def test_photos_of_a_sequence_share_one_truth() -> None:
+    table = photo_table(
+        {"path": f"{p}{e}{f}", "person": p, "expression": e, "frame": f}
+        for p, e, f in product("ab", ("neutral", "happy"), range(3))
+    )
+    triples = evaluation_triples(table, ["a", "b"], limit=1000, seed=0)
+    assert len(triples) == 2 * 2 * 3 * 3  # ways, expressions, sources, targets
+    assert set(table.loc[triples[:, 2], "frame"]) == {0}
+
+
+def test_nothing_to_measure_is_told() -> None:
+    for table, people in ((_table(), ["000"]), (_table(expressions=("happy",)), _people(6))):
+        with pytest.raises(TooFewPeople, match="no two unseen people"):
+            evaluation_triples(table, people, limit=10, seed=0)
