@@ -174,10 +174,10 @@ _PRESETS: dict[str, dict[str, Any]] = {
     },
     "laptop": {
         "size": 128,
-        "fusion": _SMALL_FUSION | {"images": 160_000},
+        "fusion": _SMALL_FUSION | {"images": 96_000},
         "transfer": {
             "epochs": None,
-            "images": 18_000,
+            "images": 24_000,
             "filters": 32,
             "discriminator_filters": 16,
             "schedule": "linear",

@@ -75,7 +75,7 @@ def compare(
     wanted = model.fuse(source, target)
     rows, place = np.unique(triples[:, TRUTH], return_inverse=True)
     once = FaceBatch.of(faces, rows, settings.size)
-    codes = embed_all(once.photos, once.points, jobs)[place]
+    codes = embed_all(once.photos, once.points, jobs, "embedding truths")[place]
     tables = []
     for method in methods:
         results = method.generate(source, target)

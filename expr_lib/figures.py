@@ -150,16 +150,17 @@ def quality_curves(curve: pd.DataFrame, table: pd.DataFrame | None = None) -> Fi
     """
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 2)
+    unit, scale = ("minutes", 60) if curve["seconds"].max() > 120 else ("seconds", 1)
     for axes, (name, title) in zip(panels, (("ssim", "SSIM"), ("psnr", "PSNR, dB")), strict=True):
         axes.plot(
-            curve["seconds"] / 60, curve[name], marker="o", color=BLUE, label="the paper's model"
+            curve["seconds"] / scale, curve[name], marker="o", color=BLUE, label="the paper's model"
         )
         if table is not None:
             for method, colour in (("copy", ORANGE), ("warp", GREEN)):
                 mean = table[(table["method"] == method) & (table["measure"] == name)]["mean"]
                 if len(mean):
                     axes.axhline(float(mean.iloc[0]), color=colour, linestyle="--", label=method)
-        axes.set_xlabel("training, minutes")
+        axes.set_xlabel(f"training, {unit}")
         axes.set_ylabel(title)
         axes.legend(fontsize=8)
     return figure

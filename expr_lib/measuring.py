@@ -68,7 +68,9 @@ def measure(case: Case, window: str = "gaussian") -> dict[str, float]:
     }
 
 
-def embed_all(photos: np.ndarray, points: np.ndarray, jobs: int = 2) -> np.ndarray:
+def embed_all(
+    photos: np.ndarray, points: np.ndarray, jobs: int = 2, title: str = "embedding"
+) -> np.ndarray:
     """dlib's embedding of aligned faces, (N, 128).
 
     photos  (N, H, W, 3) uint8
@@ -76,8 +78,12 @@ def embed_all(photos: np.ndarray, points: np.ndarray, jobs: int = 2) -> np.ndarr
     """
     pixels = points * photos.shape[1] - 0.5
     parts = [(photos[i : i + CHUNK], pixels[i : i + CHUNK]) for i in range(0, len(photos), CHUNK)]
-    codes = in_processes(_embed_some, parts, jobs, title="embedding truths", unit="chunk")
+    codes = in_processes(_embed_some, parts, jobs, title=title, unit="face", weight=_faces_in)
     return np.concatenate(list(codes))
+
+
+def _faces_in(part: tuple[np.ndarray, np.ndarray]) -> int:
+    return len(part[0])
 
 
 def _embed_some(part: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

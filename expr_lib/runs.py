@@ -65,6 +65,7 @@ class Run:
         self.faces_at = Path(faces_at) if faces_at is not None else self.folder / "faces"
         self.source, self.root = source, Path(root).resolve() if root is not None else None
         self.jobs, self.overwrite = jobs, overwrite
+        self._faces: FaceSet | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -118,6 +119,11 @@ class Run:
 
     def faces(self) -> FaceSet:
         """The run's FaceSet: opened, or made from the source when the run keeps its own."""
+        if self._faces is None:
+            self._faces = self._open_or_make_faces()
+        return self._faces
+
+    def _open_or_make_faces(self) -> FaceSet:
         if self.faces_at != self.folder / "faces":
             faces = FaceSet.load(self.faces_at)
         else:
