@@ -174,6 +174,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     },
     "laptop": {
         "size": 128,
+        "synthetic": {"people": 80},
         "fusion": _SMALL_FUSION | {"images": 96_000},
         "transfer": {
             "epochs": None,
