@@ -178,7 +178,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "fusion": _SMALL_FUSION | {"images": 96_000},
         "transfer": {
             "epochs": None,
-            "images": 24_000,
+            "images": 20_000,
             "filters": 32,
             "discriminator_filters": 16,
             "schedule": "linear",

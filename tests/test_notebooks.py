@@ -32,6 +32,8 @@ MARKDOWN_SHARE = (0.45, 0.65)
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(/(work|tmp|root|home|Users|mnt|content)/|[A-Z]:\\)")
 FORBIDDEN_TAGS = {"injected-parameters", "raises-exception", "nbval-skip", "skip-execution"}
 FORBIDDEN_TEXT = re.compile(r"NBVAL_SKIP|%%script|pytest\.skip")
+# papermill waits for ever for such a widget's answer, about one time in ten (jupyter/nbclient#312)
+LIVE_WIDGET = re.compile(r"\b(interact|interactive|interact_manual|Output)\(")
 
 Notebook = dict[str, Any]
 
@@ -165,6 +167,8 @@ def code_faults(notebook: Notebook) -> list[str]:
         if found := FORBIDDEN_TAGS & set(tags(cell)) or FORBIDDEN_TEXT.findall(source):
             faults.append(f"cell {i} is not run like the others: {found}")
         if cell["cell_type"] == "code":
+            if widget := LIVE_WIDGET.search(source):
+                faults.append(f"live widget in cell {i}: {widget[0]}")
             has_class = re.search(r"^class ", source, re.MULTILINE)
             longest = LONGEST_CLASS if has_class else LONGEST_CELL
             if (lines := len(source.splitlines())) > longest:
@@ -379,6 +383,11 @@ def skip_cell(notebook: Notebook) -> list[str]:
     return code_faults(notebook)
 
 
+def add_slider(notebook: Notebook) -> list[str]:
+    notebook["cells"][4]["source"] = "from ipywidgets import interact\ninteract(print, x=3)"
+    return code_faults(notebook)
+
+
 def break_link(notebook: Notebook) -> list[str]:
     notebook["cells"][0]["source"] += "\n\n[chapter](99_missing.ipynb)"
     return link_faults(notebook, NOTEBOOKS)
@@ -416,6 +425,7 @@ DOCTORS: list[tuple[Callable[[Notebook], list[str]], str]] = [
     (lengthen, "lines"),
     (name_machine, "/home/"),
     (skip_cell, "nbval-skip"),
+    (add_slider, "live widget"),
     (break_link, "99_missing"),
     (break_own_address, "missing.md"),
     (fall_silent, "markdown"),

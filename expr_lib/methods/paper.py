@@ -63,6 +63,11 @@ def to_tensor(photos: np.ndarray | Tensor, device: torch.device) -> Tensor:
     return (given.float() / 127.5 - 1).contiguous(memory_format=LAYOUT)
 
 
+def join(photos: Tensor, drawn: Tensor) -> Tensor:
+    """Photos (N, 3, H, W) and landmark images (N, 1, H, W) as Table 1's input (N, 4, H, W)."""
+    return torch.cat([photos, drawn], dim=1).contiguous(memory_format=LAYOUT)
+
+
 def to_photos(images: Tensor) -> np.ndarray:
     """Tensors (N, 3, H, W) in [-1, 1] as photos (N, H, W, 3) uint8."""
     scaled = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
@@ -181,7 +186,7 @@ class TransferLearner:
         self.generator.train()
         losses = {}
         with self._autocast():
-            painted = self.generator(torch.cat([target, drawn], dim=1))  # I_gen, Eq. 2
+            painted = self.generator(join(target, drawn))  # I_gen, Eq. 2
         l1 = pixel_l1(painted, truth)
         total = s.weight_l1 * l1
         losses["l1"] = l1
@@ -282,7 +287,7 @@ class PaperModel(Method):
         points = torch.as_tensor(fused, device=self.device)
         style = self.settings.transfer.landmark_style
         drawn = draw_landmarks(points, self.settings.size, style=style)
-        return self.generator(torch.cat([to_tensor(photos, self.device), drawn], dim=1))
+        return self.generator(join(to_tensor(photos, self.device), drawn))
 
     def save(self, folder: Path) -> None:
         """Write Φ and Ω as one `model.safetensors`. Raises OutputFailed."""

@@ -72,11 +72,17 @@ def synthesize(
     }
     with only_one(folder):
         _claim(folder, settings, people)
-        draw = partial(_draw_person, folder, settings=settings)
-        drawn = in_processes(
-            draw, range(people), jobs, title="draw", unit="person", progress=progress
-        )
-        _write_table(folder, list(drawn), settings["expressions"])
+        missing = [n for n in range(people) if _missing_photos(folder, n, settings)]
+        if missing:
+            draw = partial(_draw_person, folder, settings=settings)
+            done = people - len(missing)
+            drawing = in_processes(
+                draw, missing, jobs, title="draw", unit="person", done=done, progress=progress
+            )
+            for _ in drawing:
+                pass
+        drawn = [_landmarks_of(folder, number, settings) for number in range(people)]
+        _write_table(folder, drawn, settings["expressions"])
     return load_synthetic(folder)[0]
 
 
@@ -132,30 +138,38 @@ def _read_settings(path: Path) -> dict[str, Any]:
     raise OutputExists(f"{path} is damaged; choose another folder, or delete this one")
 
 
-def _draw_person(folder: Path, number: int, settings: dict[str, Any]) -> dict[str, Array]:
-    """Draw a person's missing photos; returns expression -> landmarks (68, 2)."""
+def _draw_person(folder: Path, number: int, settings: dict[str, Any]) -> None:
+    """Draw a person's missing photos, and write their card."""
     name = person_name(number)
-    card_path = folder / CARDS / f"{name}.json"
-    made_with = digest(settings, number)
-    card = _read_card(card_path, made_with)
-    expressions = settings["expressions"]
-    missing = [word for word in expressions if not _is_whole(folder, name, word, card)]
-    if missing:
-        person = Person(settings["seed"] * PEOPLE_PER_SEED + number)
-        for word in missing:
-            drawn = render(person, expression_units(word), size=settings["size"])
-            path = folder / photo_path(name, word)
-            with whole_file(path) as temporary:
-                Image.fromarray(drawn.image).save(temporary, format="PNG")
-            landmarks = drawn.landmarks.tolist()
-            card["photos"][word] = {"sha256": file_sha256(path), "landmarks": landmarks}
-        card["photos"] = {word: card["photos"][word] for word in expressions}
-        write_json(card_path, card)
-    return {w: np.array(card["photos"][w]["landmarks"], np.float32) for w in expressions}
+    card = _read_card(folder, number, settings)
+    person = Person(settings["seed"] * PEOPLE_PER_SEED + number)
+    for word in _missing_photos(folder, number, settings):
+        drawn = render(person, expression_units(word), size=settings["size"])
+        path = folder / photo_path(name, word)
+        with whole_file(path) as temporary:
+            Image.fromarray(drawn.image).save(temporary, format="PNG")
+        landmarks = drawn.landmarks.tolist()
+        card["photos"][word] = {"sha256": file_sha256(path), "landmarks": landmarks}
+    card["photos"] = {word: card["photos"][word] for word in settings["expressions"]}
+    write_json(folder / CARDS / f"{name}.json", card)
 
 
-def _read_card(path: Path, made_with: str) -> dict[str, Any]:
+def _missing_photos(folder: Path, number: int, settings: dict[str, Any]) -> list[str]:
+    """Expressions of a person that are not drawn yet, or whose photo is not what was drawn."""
+    card = _read_card(folder, number, settings)
+    name = person_name(number)
+    return [w for w in settings["expressions"] if not _is_whole(folder, name, w, card)]
+
+
+def _landmarks_of(folder: Path, number: int, settings: dict[str, Any]) -> dict[str, Array]:
+    """A drawn person's landmarks: expression -> (68, 2)."""
+    photos = _read_card(folder, number, settings)["photos"]
+    return {w: np.array(photos[w]["landmarks"], np.float32) for w in settings["expressions"]}
+
+
+def _read_card(folder: Path, number: int, settings: dict[str, Any]) -> dict[str, Any]:
     """The card of a person drawn before, or an empty one."""
+    path, made_with = folder / CARDS / f"{person_name(number)}.json", digest(settings, number)
     if path.is_file():
         try:
             card = read_json(path)
