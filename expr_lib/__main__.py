@@ -165,7 +165,7 @@ def reproduce(
         preset: smoke, laptop, colab or paper
         source: synthetic, london or folder
         root: where the photos are; synthetic draws them and london downloads them without it
-        run: run folder; data/runs/<preset>-<source> by default
+        run: run folder; data/runs/<preset>-<source> and the settings that differ by default
         jobs: processes at work
         overwrite: replace finished work of other settings
     """

@@ -17,7 +17,8 @@ from papermill.exceptions import PapermillExecutionError
 from expr_lib.errors import ExprLibError
 from expr_lib.evaluation import FIGURES
 from expr_lib.files import only_one, write_text
-from expr_lib.runs import ROOT, Run
+from expr_lib.provenance import ROOT
+from expr_lib.runs import Run
 
 
 class ChapterFailed(ExprLibError):

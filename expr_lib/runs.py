@@ -2,31 +2,27 @@
 done again."""
 
 import os
-import platform
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
-from expr_lib import __version__
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
 from expr_lib.files import digest, only_one, read_json, write_json
 from expr_lib.methods.fusion import LandmarkFusion
 from expr_lib.methods.paper import PaperModel
+from expr_lib.provenance import ROOT, describe_device, git_state, library_versions
 from expr_lib.samples import split_people
 from expr_lib.sources import load_photos
 from expr_lib.sources.synthetic import synthesize
-from expr_lib.training import choose_device, choose_threads
-
-ROOT = Path(__file__).resolve().parents[1]
+from expr_lib.stages import is_finished
+from expr_lib.training import choose_threads
 
 
 def data_folder() -> Path:
@@ -34,9 +30,12 @@ def data_folder() -> Path:
     return Path(os.environ.get("EXPR_LIB_DATA") or ROOT / "data")
 
 
-def default_run(preset: str, source: str) -> Path:
-    """The run folder of a preset on a source, when none is named."""
-    return data_folder() / "runs" / f"{preset}-{source}"
+def default_run(preset: str, source: str, overrides: Sequence[str] = ()) -> Path:
+    """The run folder of a preset on a source when none is named; other settings, another one."""
+    name = "_".join([f"{preset}-{source}", *sorted(overrides)])
+    if len(name) > 100 or "/" in name:
+        name = f"{preset}-{source}_{digest(sorted(overrides))}"
+    return data_folder() / "runs" / name
 
 
 class Run:
@@ -229,7 +228,7 @@ class Run:
         folder = self.folder / name
         card = folder / "stage.json"
         with only_one(folder):
-            finished = self._is_finished(folder, inputs, self.overwrite or replace)
+            finished = is_finished(folder, inputs, self.overwrite or replace)
             if not finished:
                 self.write_card()
                 write_json(card, {"finished": False, "inputs": inputs})
@@ -253,30 +252,12 @@ class Run:
             ("transfer", self._transfer_inputs(faces)),
         ):
             with only_one(self.folder / name):
-                self._is_finished(self.folder / name, inputs, self.overwrite)
-
-    @staticmethod
-    def _is_finished(folder: Path, inputs: dict[str, Any], replace: bool) -> bool:
-        known = _read_stage(folder / "stage.json")
-        if known is None:
-            return False
-        if known["inputs"] == inputs:
-            return bool(known["finished"])
-        if not replace:
-            raise OutputExists(
-                f"{folder} holds a {folder.name} stage made with other settings "
-                f"({_differences(known['inputs'], inputs)}); choose another --run, or add "
-                "--overwrite to replace it"
-            )
-        for path in folder.iterdir():
-            if path.name != ".lock":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        return False
+                is_finished(self.folder / name, inputs, self.overwrite)
 
 
 def start_run(
     preset: str,
-    overrides: tuple[str, ...] | list[str] = (),
+    overrides: Sequence[str] = (),
     *,
     run: Path | str | None = None,
     source: str = "synthetic",
@@ -294,74 +275,10 @@ def start_run(
             "source folder needs --root: the folder that holds <person>/<expression>*.jpg"
         )
     return Run(
-        Path(run) if run else default_run(preset, source),
+        Path(run) if run else default_run(preset, source, overrides),
         settings,
         source=source,
         root=Path(root) if root else None,
         jobs=jobs,
         overwrite=overwrite,
     )
-
-
-def _read_stage(card: Path) -> dict[str, Any] | None:
-    if not card.is_file():
-        return None
-    try:
-        known = read_json(card)
-        return {"inputs": known["inputs"], "finished": known["finished"]}
-    except (ValueError, KeyError, TypeError):
-        raise BrokenCheckpoint(
-            f"{card} is damaged; delete the folder {card.parent} and run the same command again"
-        ) from None
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Up to three settings that differ, such as `transfer.batch 8, now 16`."""
-    flat_old, flat_new = _flat(old), _flat(new)
-    changed = [
-        f"{name} {flat_old.get(name)!r}, now {flat_new.get(name)!r}"
-        for name in sorted(flat_old.keys() | flat_new.keys())
-        if flat_old.get(name) != flat_new.get(name)
-    ]
-    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return "; ".join(changed[:3]) + more
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            result |= _flat(value, f"{prefix}{name}.")
-        else:
-            result[prefix + name] = value
-    return result
-
-
-def describe_device() -> str:
-    """The device that networks run on, with its name."""
-    device = choose_device()
-    if device.type == "cuda":
-        return f"cuda, {torch.cuda.get_device_name()}"
-    return f"{device.type}, {platform.processor() or platform.machine()}"
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    versions = {"python": platform.python_version(), "expr_lib": __version__}
-    for name in ("torch", "torchvision", "numpy", "scikit-image", "pandas", "dlib", "dlib-bin"):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
-def git_state() -> str:
-    """The commit that the library is at, `+` behind it when files differ; `unknown` outside a
-    checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip() or "unknown"

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from expr_lib.config import load_settings
+from expr_lib.config import load_settings, setting_names
 from expr_lib.errors import BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.files import read_json, write_json
-from expr_lib.runs import Run, data_folder, default_run, git_state, library_versions, start_run
+from expr_lib.provenance import git_state, library_versions
+from expr_lib.runs import Run, data_folder, default_run, start_run
 
 
 def a_run(folder: Path, *, overwrite: bool = False) -> Run:
@@ -87,6 +88,10 @@ def test_where_runs_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert data_folder() == tmp_path
     assert start_run("smoke").folder == tmp_path / "runs" / "smoke-synthetic"
     assert start_run("smoke", run=str(tmp_path / "r")).folder == tmp_path / "r"
+    other = start_run("smoke", ["seed=1", "fold=2"]).folder
+    assert other == tmp_path / "runs" / "smoke-synthetic_fold=2_seed=1"
+    many = [f"{name}=1" for name in setting_names() if name.endswith("images")] * 5
+    assert len(default_run("smoke", "folder", many).name) < 60
     monkeypatch.delenv("EXPR_LIB_DATA")
     assert default_run("laptop", "london").parts[-3:] == ("data", "runs", "laptop-london")
 
