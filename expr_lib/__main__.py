@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from expr_lib.errors import ExprLibError
+from expr_lib.errors import BadSetting, ExprLibError, NotebooksMissing
 
 Overrides = Annotated[
     tuple[str, ...],
@@ -69,10 +69,7 @@ def prepare(
     photos = load_photos(source, root)
     for warning in photos.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    faces = prepare_faces(
-        photos, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite
-    )
-    print(f"{len(faces)} faces of {len(faces.people)} people in {out}")
+    prepare_faces(photos, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
 
 
 def train(
@@ -140,8 +137,9 @@ def transfer(
         face: which face where a photo shows several, 1 is the largest
         source_face: the same for the source alone
     """
-    from expr_lib.transfer import ExpressionTransfer, write_picture
+    from expr_lib.transfer import ExpressionTransfer, format_of, write_picture
 
+    format_of(out)  # a name that cannot be written is said before the work
     model = ExpressionTransfer.load(run)
     made = model(source, target, source_face if source_face is not None else face, face)
     for note in made.notes:
@@ -166,10 +164,16 @@ def reproduce(
         source: synthetic, london or folder
         root: where the photos are; synthetic draws them and london downloads them without it
         run: run folder; data/runs/<preset>-<source> and the settings that differ by default
-        jobs: processes at work
+        jobs: processes that draw and prepare the faces
         overwrite: replace finished work of other settings
     """
-    from expr_lib.reproduce import reproduce as run_book
+    try:
+        from expr_lib.reproduce import reproduce as run_book
+    except ImportError as error:
+        raise NotebooksMissing(
+            f"{error}: reproduce runs notebooks; install them with `pip install "
+            "'expr_lib[notebooks]'`"
+        ) from None
     from expr_lib.runs import start_run
 
     job = start_run(preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite)
@@ -204,7 +208,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, 2 for a mistake in the input, 1 for a failure, 130 when
     interrupted."""
     warnings.filterwarnings("ignore", category=FutureWarning)
+    given = sys.argv[1:] if arguments is None else arguments
     try:
+        if given.count("--set") > 1:
+            raise BadSetting("give all settings behind one --set, such as --set seed=1 fold=2")
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="expr-lib", description=__doc__, args=arguments
         )

@@ -120,7 +120,7 @@ class RunSettings(Settings):
 
     preset: str = "paper"
     size: int = Field(256, ge=32)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**31)
     fold: int = Field(0, ge=0, le=4)
     landmarks: Literal["dlib", "true"] = "dlib"
     threads: int = Field(0, ge=0)

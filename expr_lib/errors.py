@@ -53,6 +53,10 @@ class OutputExists(ExprLibError):
     """A folder that holds finished work of other settings, which nobody asked to replace."""
 
 
+class NotebooksMissing(ExprLibError):
+    """The packages that run notebooks are not installed."""
+
+
 class RunBusy(ExprLibError):
     """A run folder in which another process is at work."""
 

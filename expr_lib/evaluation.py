@@ -13,7 +13,7 @@ from expr_lib import figures
 from expr_lib.config import RunSettings
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
-from expr_lib.files import read_json, whole_file, write_text
+from expr_lib.files import only_one, whole_file, write_text
 from expr_lib.measuring import Case, embed_all, find_again, measure_all
 from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.controls import CopyTarget, WarpTarget
@@ -21,6 +21,7 @@ from expr_lib.methods.paper import PaperModel
 from expr_lib.metrics import Interval, interval_over_people, landmark_error
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH, evaluation_triples, split_people
+from expr_lib.stages import differences, read_stage
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ MEASURES = (
     Measure("error_truth", "landmark error to truth %", 2, -1),
     Measure("identity", "identity distance", 3, -1),
 )
+
+
+TABLES = ("pairs.csv", "table.csv", "table.md")
 
 
 @dataclass(frozen=True)
@@ -210,18 +214,21 @@ def evaluate(run: Run, out: Path | None = None) -> Evaluation:
     raises   BrokenCheckpoint when the run holds no finished model; OutputFailed
     """
     model = run.trained_model()
-    faces = run.faces()
-    trained = read_json(run.folder / "transfer" / "stage.json")["inputs"]
-    if trained["faces"] != faces.key:
+    faces = FaceSet.load(run.faces_at)
+    inputs, known = run.transfer_inputs(faces), read_stage(run.folder / "transfer")
+    if known is None or known["inputs"] != inputs:
+        changed = differences(known["inputs"], inputs) if known else "its stage.json is missing"
         raise BrokenCheckpoint(
-            f"{run.folder} was trained on other faces than those in {faces.folder} "
-            f"({trained['faces']} then, {faces.key} now); prepare the same faces, or train again"
+            f"the model in {run.folder} was not trained with these faces and settings ({changed}); "
+            "give it back what it was trained with, or train again"
         )
+    run.use_threads()
     if out is not None:
-        return _evaluate_into(Path(out), run, model, faces)
-    inputs = {**trained, "evaluation": run.settings.evaluation.model_dump(mode="json")}
+        with only_one(Path(out)):
+            return _evaluate_into(Path(out), run, model, faces)
+    inputs = {**inputs, "evaluation": run.settings.evaluation.model_dump(mode="json")}
     with run.stage("evaluation", inputs, replace=True) as (folder, finished):
-        if not finished:
+        if not finished or not all((folder / name).is_file() for name in TABLES):
             return _evaluate_into(folder, run, model, faces)
         pairs, table = (pd.read_csv(folder / name) for name in ("pairs.csv", "table.csv"))
         return Evaluation(pairs, table, (folder / "table.md").read_text(encoding="utf-8"))

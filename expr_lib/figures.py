@@ -72,7 +72,7 @@ def _photo_of(table: pd.DataFrame, people: Sequence[str], word: str, skip: int =
     none has it."""
     of_people = table[table["person"].isin(people)]
     wanted = of_people[of_people["expression"] == word]
-    chosen = wanted if len(wanted) else of_people
+    chosen = (wanted if len(wanted) else of_people).drop_duplicates("person")
     return int(chosen.index[skip % len(chosen)]) if len(chosen) else None
 
 

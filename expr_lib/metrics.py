@@ -90,14 +90,14 @@ def interval_over_people(
     """Mean over people and its 95 % percentile bootstrap interval: people are drawn again, not
     photos.
 
-    values     one number a pair; NaN where it could not be measured
+    values     one number a pair; NaN or infinite where it could not be measured
     people     the target's person of each pair
     resamples  bootstrap samples
     returns    NaN where nothing could be measured; low = high = mean for one person
     """
     sums: dict[str, list[float]] = {}
     for value, person in zip(values, people, strict=True):
-        if not math.isnan(value):
+        if math.isfinite(value):
             sums.setdefault(person, []).append(value)
     means = np.array([np.mean(sums[person]) for person in sorted(sums)])
     if len(means) == 0:

@@ -36,6 +36,8 @@ def library_versions() -> dict[str, str]:
 def git_state() -> str:
     """The commit that the library is at, `+` behind it when files differ; `unknown` outside a
     checkout."""
+    if not (ROOT / ".git").exists():
+        return "unknown"
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

@@ -9,12 +9,14 @@ from typing import Any
 import nbformat
 import papermill
 from jinja2 import Environment, select_autoescape
+from jupyter_client.kernelspec import NoSuchKernel
 from markupsafe import Markup
 from mistune import create_markdown
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
-from expr_lib.errors import ExprLibError
+from expr_lib.errors import ExprLibError, SourceError
 from expr_lib.evaluation import FIGURES
 from expr_lib.files import only_one, write_text
 from expr_lib.provenance import ROOT
@@ -39,12 +41,17 @@ def reproduce(run: Run, overrides: list[str]) -> Path:
     returns    path of the report
     raises     RunBusy, ChapterFailed; whatever the first stage that is wrong would raise
     """
+    if not chapters():
+        raise SourceError(
+            f"there are no chapters in {ROOT / 'notebooks'}; reproduce works in a clone of the "
+            "repository, not in an installed package"
+        )
     with only_one(run.folder):
-        run.write_card()
         run.check_stages()  # a mistake is one sentence here, a notebook's traceback later
+        run.write_card()
         parameters = {
             "preset": run.settings.preset,
-            "overrides": " ".join(overrides),
+            "overrides": " ".join(override.replace(" ", "") for override in overrides),
             "source": run.source,
             "root": str(run.root) if run.root is not None else "",
             "run": str(run.folder.resolve()),
@@ -72,6 +79,11 @@ def _run_chapter(chapter: Path, folder: Path, parameters: dict[str, Any]) -> Non
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
         )
+    except (DeadKernelError, NoSuchKernel) as error:
+        raise ChapterFailed(
+            f"chapter {chapter.name} lost its kernel ({error}); if memory ran out, choose a "
+            "smaller preset or batch, and run the same command again"
+        ) from None
     except PapermillExecutionError as error:
         lines = str(error.evalue).strip().splitlines() or ["no message"]
         raise ChapterFailed(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from pydantic import ValidationError
 
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
@@ -21,13 +22,14 @@ from expr_lib.provenance import ROOT, describe_device, git_state, library_versio
 from expr_lib.samples import split_people
 from expr_lib.sources import load_photos
 from expr_lib.sources.synthetic import synthesize
-from expr_lib.stages import is_finished
+from expr_lib.stages import CARD, is_finished, read_stage
 from expr_lib.training import choose_threads
 
 
 def data_folder() -> Path:
-    """Where runs are kept unless told otherwise: $EXPR_LIB_DATA, or `data` beside the library."""
-    return Path(os.environ.get("EXPR_LIB_DATA") or ROOT / "data")
+    """Where runs are kept: $EXPR_LIB_DATA, or `data` in the checkout, else in this folder."""
+    checkout = (ROOT / "environment.yml").is_file()
+    return Path(os.environ.get("EXPR_LIB_DATA") or (ROOT if checkout else Path.cwd()) / "data")
 
 
 def default_run(preset: str, source: str, overrides: Sequence[str] = ()) -> Path:
@@ -43,7 +45,7 @@ class Run:
 
     folder     where everything is written
     settings   the preset and its overrides
-    faces_at   the FaceSet's folder; made by the run itself when it is inside the run folder
+    faces_at   the FaceSet's folder; None when the run makes its own
     source     the kind of photos that the run prepares itself; `root` is where they are
     overwrite  True replaces finished work of other settings, which is an error otherwise
     """
@@ -61,6 +63,7 @@ class Run:
     ) -> None:
         self.folder = Path(folder)
         self.settings = settings
+        self.own_faces = faces_at is None
         self.faces_at = Path(faces_at) if faces_at is not None else self.folder / "faces"
         self.source, self.root = source, Path(root).resolve() if root is not None else None
         self.jobs, self.overwrite = jobs, overwrite
@@ -77,7 +80,7 @@ class Run:
             return cls(
                 folder,
                 settings,
-                faces_at=Path(folder) / card["faces"],
+                faces_at=None if card["faces"] is None else Path(folder) / card["faces"],
                 source=card["source"],
                 root=card["root"],
             )
@@ -86,33 +89,50 @@ class Run:
                 f"{folder} is no run folder, it has no run.json; train there first, or give --run "
                 "the folder of a run"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
             raise BrokenCheckpoint(
-                f"{path} is damaged ({str(error).splitlines()[0]}); start the run again"
+                f"{path} is damaged or of another version (setting {where}: {first['msg']}); start "
+                "the run again in another folder"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BrokenCheckpoint(
+                f"{path} is damaged ({type(error).__name__}: {error}); start the run again in "
+                "another folder"
             ) from None
 
-    def write_card(self) -> None:
-        """Write run.json: settings, seed, versions, device, threads, git state. Raises
-        OutputFailed."""
-        path = self.folder / "run.json"
-        threads = self.settings.threads
-        if not threads:
-            # kept for the run's whole life: another number of threads rounds differently
-            known = read_json(path).get("threads") if path.is_file() else None
-            threads = known or choose_threads()
+    def _known_card(self) -> dict[str, Any]:
+        """run.json as it is, empty when there is none that can be read."""
+        try:
+            card = read_json(self.folder / "run.json")
+        except (OSError, ValueError):
+            return {}
+        return card if isinstance(card, dict) else {}
+
+    def use_threads(self) -> int:
+        """Compute with the run's number of threads, chosen once for its whole life, and return it.
+
+        Another number would round differently.
+        """
+        threads = self.settings.threads or self._known_card().get("threads") or choose_threads()
         torch.set_num_threads(threads)
+        return int(threads)
+
+    def write_card(self) -> None:
+        """Write run.json: settings, versions, device, threads, git state. Raises OutputFailed."""
         card = {
             "settings": self.settings.model_dump(mode="json"),
             "source": self.source,
             "root": str(self.root) if self.root is not None else None,
-            "faces": os.path.relpath(self.faces_at, self.folder),
-            "threads": threads,
+            "faces": None if self.own_faces else os.path.relpath(self.faces_at, self.folder),
+            "threads": self.use_threads(),
             "device": describe_device(),
             "versions": library_versions(),
             "git": git_state(),
         }
-        if not path.is_file() or read_json(path) != card:
-            write_json(path, card)
+        if self._known_card() != card:
+            write_json(self.folder / "run.json", card)
 
     # --- the stages
 
@@ -123,10 +143,9 @@ class Run:
         return self._faces
 
     def _open_or_make_faces(self) -> FaceSet:
-        if self.faces_at != self.folder / "faces":
+        if not self.own_faces:
             faces = FaceSet.load(self.faces_at)
         else:
-            self.write_card()
             root = self.root
             if self.source == "synthetic" and root is None:
                 root = self.folder / "photos"
@@ -172,7 +191,8 @@ class Run:
             "fusion": s.fusion.model_dump(mode="json"),
         }
 
-    def _transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
+    def transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
+        """Everything that the model depends on."""
         s = self.settings
         return {
             **self._fusion_inputs(faces),
@@ -196,7 +216,7 @@ class Run:
         finished."""
         fusion = self.fusion()
         faces = self.faces()
-        inputs = self._transfer_inputs(faces)
+        inputs = self.transfer_inputs(faces)
         with self.stage("transfer", inputs) as (folder, finished):
             if finished:
                 return PaperModel.load(folder, self.settings)
@@ -208,7 +228,8 @@ class Run:
     def trained_model(self) -> PaperModel:
         """The finished model, to use. Raises BrokenCheckpoint when training has not finished."""
         folder = self.folder / "transfer"
-        if not (folder / "model.safetensors").is_file():
+        known = read_stage(folder)
+        if not (folder / "model.safetensors").is_file() or (known and not known["finished"]):
             raise BrokenCheckpoint(
                 f"{self.folder} holds no finished model; run `expr-lib train transfer --run "
                 f"{self.folder}` with the same faces and settings first"
@@ -226,11 +247,12 @@ class Run:
                  off
         """
         folder = self.folder / name
-        card = folder / "stage.json"
+        card = folder / CARD
         with only_one(folder):
             finished = is_finished(folder, inputs, self.overwrite or replace)
             if not finished:
-                self.write_card()
+                if not replace:  # measuring again changes nothing that the run's card says
+                    self.write_card()
                 write_json(card, {"finished": False, "inputs": inputs})
             start = time.perf_counter()
             yield folder, finished
@@ -249,7 +271,7 @@ class Run:
         faces = self.faces()
         for name, inputs in (
             ("fusion", self._fusion_inputs(faces)),
-            ("transfer", self._transfer_inputs(faces)),
+            ("transfer", self.transfer_inputs(faces)),
         ):
             with only_one(self.folder / name):
                 is_finished(self.folder / name, inputs, self.overwrite)

@@ -7,30 +7,36 @@ from typing import Any
 from expr_lib.errors import BrokenCheckpoint, OutputExists
 from expr_lib.files import read_json
 
+CARD = "stage.json"
+
 
 def is_finished(folder: Path, inputs: dict[str, Any], replace: bool) -> bool:
     """Whether a stage's folder holds finished work of these inputs; what is replaced is removed.
 
     raises  OutputExists when it holds work of other inputs and `replace` is off; BrokenCheckpoint
     """
-    known = _read_stage(folder / "stage.json")
-    if known is None:
-        return False
-    if known["inputs"] == inputs:
+    known = read_stage(folder)
+    if known is not None and known["inputs"] == inputs:
         return bool(known["finished"])
-    if not replace:
+    if known is not None and not replace:
         raise OutputExists(
             f"{folder} holds a {folder.name} stage made with other settings "
-            f"({_differences(known['inputs'], inputs)}); choose another --run, or add "
+            f"({differences(known['inputs'], inputs)}); choose another --run, or add "
             "--overwrite to replace it"
         )
-    for path in folder.iterdir():
-        if path.name != ".lock":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # the card goes last: as long as it is there, the rest is known to be of other inputs
+    leftovers = [path for path in folder.glob("*") if path.name not in (".lock", CARD)]
+    for path in [*leftovers, folder / CARD]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     return False
 
 
-def _read_stage(card: Path) -> dict[str, Any] | None:
+def read_stage(folder: Path) -> dict[str, Any] | None:
+    """A stage's card, `inputs` and `finished`; None when there is none. Raises BrokenCheckpoint."""
+    card = folder / CARD
     if not card.is_file():
         return None
     try:
@@ -42,7 +48,7 @@ def _read_stage(card: Path) -> dict[str, Any] | None:
         ) from None
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Up to three settings that differ, such as `transfer.batch 8, now 16`."""
     flat_old, flat_new = _flat(old), _flat(new)
     changed = [

@@ -7,6 +7,7 @@ drawn from
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -66,9 +67,9 @@ def choose_threads(wanted: int = 0) -> int:
     """
     if wanted:
         return wanted
-    cores = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 1
-    busy = psutil.cpu_percent(interval=0.5) / 100 * (psutil.cpu_count() or 1)
-    return max(1, min(cores, round(cores - busy)))
+    load = psutil.cpu_percent(interval=0.5, percpu=True)
+    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(len(load))
+    return max(1, sum(load[core] < 50 for core in mine))
 
 
 def rate_factor(step: int, steps: int, schedule: str) -> float:

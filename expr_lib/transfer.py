@@ -83,11 +83,15 @@ class ExpressionTransfer:
 def write_picture(path: Path, photo: np.ndarray) -> None:
     """Write a photo (H, W, 3) uint8 in one step, in the format of its suffix. Raises BadSetting,
     OutputFailed."""
-    path = Path(path)
-    known = Image.registered_extensions()
-    if path.suffix.lower() not in known:
-        raise BadSetting(
-            f"cannot write {path}: no picture format ends in {path.suffix!r}; use .png"
-        )
+    picture_format = format_of(path)
     with whole_file(path) as temporary:
-        Image.fromarray(photo).save(temporary, format=known[path.suffix.lower()])
+        Image.fromarray(photo).save(temporary, format=picture_format)
+
+
+def format_of(path: Path) -> str:
+    """The picture format that a file's suffix names. Raises BadSetting when none can be written."""
+    suffix = Path(path).suffix
+    name = Image.registered_extensions().get(suffix.lower(), "")
+    if name not in Image.SAVE:
+        raise BadSetting(f"cannot write {path}: no picture format ends in {suffix!r}; use .png")
+    return name

@@ -1,6 +1,7 @@
 """The command line as a user meets it: the whole path, small, and a sentence for every mistake."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -288,6 +289,7 @@ def test_unknown_preset(
         ("transfer.batch=many", "integer"),
         ("transfer.batch", "name=value"),
         ("size=100", "power of two"),
+        ("seed=99999999999999999999", "less than"),
     ],
 )
 def test_a_wrong_setting(
@@ -302,6 +304,38 @@ def test_a_wrong_setting(
     line = fails([*command, "--preset", "smoke", "--set", setting], capsys)
     assert said in line
     assert not run.exists()
+
+
+def test_settings_stand_behind_one_option(
+    small_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = train_command(small_faces, tmp_path / "run")
+    assert "one --set" in fails([*command, "--set", "seed=1"], capsys)
+
+
+def test_a_model_is_only_measured_on_people_that_it_has_not_seen(
+    run: Path, small_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    card = read_json(other / "run.json")
+    card["faces"] = str(small_faces)
+    card["settings"]["fold"] = 1
+    write_json(other / "run.json", card)
+    line = fails(["evaluate", "--run", str(other)], capsys)
+    assert "fold 0, now 1" in line
+
+
+def test_faces_inside_the_run_folder_stay_what_they_are(small_faces: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_faces, run / "faces")
+    before = (run / "faces" / "card.json").read_bytes()
+    assert main(train_command(run / "faces", run)) == 0
+    moved = tmp_path / "moved"
+    run.rename(moved)
+    assert main(["evaluate", "--run", str(moved)]) == 0
+    assert (moved / "faces" / "card.json").read_bytes() == before
+    assert not (moved / "photos").exists()
 
 
 def test_one_person_only(
@@ -370,7 +404,7 @@ def test_faces_of_a_size_that_does_not_fit(
     assert "--size 128" in line
 
 
-@pytest.mark.parametrize("name", ["out.xyz", "out"])
+@pytest.mark.parametrize("name", ["out.xyz", "out", "out.psd"])
 def test_an_unknown_picture_format(
     name: str, run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

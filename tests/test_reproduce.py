@@ -36,7 +36,9 @@ def test_the_book_runs_in_one_command(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(command) == 0  # again: nothing is trained twice
     assert model.stat().st_mtime_ns == before
     other = [*command, "transfer.images=128"]
+    card = (run / "run.json").read_text()
     assert main(other) == 2
+    assert (run / "run.json").read_text() == card  # a command that is refused changes nothing
     assert "transfer.images 64, now 128" in capsys.readouterr().err
     assert model.stat().st_mtime_ns == before
 

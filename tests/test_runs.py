@@ -76,6 +76,14 @@ def test_a_run_opens_as_it_was_written(tmp_path: Path) -> None:
     assert again.faces_at.resolve() == run.faces_at.resolve()
 
 
+def test_a_kill_while_overwriting_leads_nowhere_dead(tmp_path: Path) -> None:
+    finish(a_run(tmp_path), {"x": 1})
+    (tmp_path / "work" / "checkpoint.safetensors").write_text("of x = 1")
+    (tmp_path / "work" / "stage.json").unlink()
+    assert finish(a_run(tmp_path), {"x": 2})
+    assert not (tmp_path / "work" / "checkpoint.safetensors").exists()
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"settings": {"size": "x"}}', "[1]"])
 def test_a_damaged_run_card_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)

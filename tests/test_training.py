@@ -220,6 +220,14 @@ def test_each_stage_resumes_exactly(stage: str, faces: FaceSet, tmp_path: Path) 
         assert_same_weights(module, resumed.modules[name])
 
 
+def test_looking_at_the_progress_does_not_stop_it(faces: FaceSet) -> None:
+    learner = make_learner("fusion", faces, "fusion.ema=0")
+    learner.step(0)
+    learner.probe()
+    losses = learner.step(1)
+    assert losses["l1"].requires_grad
+
+
 @pytest.mark.parametrize("cycle", ["source", "neutral", "third_person"])
 def test_fusion_learns_more_than_copying(cycle: str, faces: FaceSet, tmp_path: Path) -> None:
     learner = make_learner("fusion", faces, f"fusion.cycle={cycle}", "fusion.images=9600")

@@ -94,12 +94,8 @@ class FusionLearner:
         base = self.mates.cycle_rows(triples, self.settings.cycle, rng)
         points = [self.points[torch.from_numpy(r)] for r in (*rows, base)]
         if self.settings.mixup:
-            source_mate, target_mate, truth_mate, share = self.mates.draw(triples, rng)
-            for place, mate, column in (
-                (0, source_mate, 0),
-                (1, target_mate, 1),
-                (2, truth_mate, 1),
-            ):
+            mates, share = self.mates.draw(triples, self.settings.cycle, rng)
+            for place, (mate, column) in enumerate(mates):
                 weight = torch.from_numpy(share[:, column]).float()[:, None, None]
                 other = self.points[torch.from_numpy(mate)]
                 points[place] = torch.lerp(points[place], other, weight)
@@ -190,18 +186,26 @@ class _Mates:
         self.neutral = list(words).index("neutral") if "neutral" in list(words) else -1
 
     def draw(
-        self, triples: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rows of a second person with the same expressions, and its share; 0 where there is
-        none."""
+        self, triples: np.ndarray, cycle: str, rng: np.random.Generator
+    ) -> tuple[list[tuple[np.ndarray, int]], np.ndarray]:
+        """Rows of a second person with the same expressions, to mix with.
+
+        returns  for source, target, truth (and the cycle's neutral face): rows, and their column of
+                 the second result: (N, 2) shares of the second person, 0 where there is none
+        """
         share = rng.uniform(*MIX_RANGE, size=(len(triples), 2))
         second = rng.choice(self.people, size=(len(triples), 2))
         source = self.grid[second[:, 0], self.expression[triples[:, SOURCE]]]
         target = self.grid[second[:, 1], self.expression[triples[:, TARGET]]]
         truth = self.grid[second[:, 1], self.expression[triples[:, TRUTH]]]
-        share[:, 0] *= source >= 0
-        share[:, 1] *= (target >= 0) & (truth >= 0)
-        return source, target, truth, share
+        mates = [(source, 0), (target, 1), (truth, 1)]
+        if cycle == "neutral" and self.neutral >= 0:
+            own = self.grid[self.person[triples[:, SOURCE]], self.neutral]
+            base = np.where(own >= 0, self.grid[second[:, 0], self.neutral], source)
+            mates.append((base, 0))
+        for rows, column in mates:
+            share[:, column] *= rows >= 0
+        return mates, share
 
     def cycle_rows(self, triples: np.ndarray, cycle: str, rng: np.random.Generator) -> np.ndarray:
         """Rows for Eq. 4: the source's neutral face, a third person with the source's expression,
@@ -221,7 +225,7 @@ class LandmarkFusion:
     """The frozen Φ: landmarks in, fused landmarks out."""
 
     def __init__(self, network: Fusion) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval()
 
     @torch.no_grad()
     def fuse(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -248,7 +252,7 @@ class LandmarkFusion:
             title="fusion",
             checkpoint_seconds=settings.checkpoint_seconds,
         )
-        return cls(learner.trained)
+        return cls(learner.trained.requires_grad_(False))
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`. Raises OutputFailed."""
@@ -265,4 +269,4 @@ class LandmarkFusion:
             raise BrokenCheckpoint(
                 f"{folder / MODEL} holds weights that are not finite; train again"
             )
-        return cls(network)
+        return cls(network.requires_grad_(False))
