@@ -175,7 +175,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
         "size": 128,
         "synthetic": {"people": 80},
-        "fusion": _SMALL_FUSION | {"images": 96_000},
+        "fusion": _SMALL_FUSION | {"epochs": 120},
         "transfer": {
             "epochs": None,
             "images": 20_000,
@@ -187,7 +187,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "colab": {
         "size": 256,
         "synthetic": {"people": 120},
-        "fusion": _SMALL_FUSION | {"images": 256_000},
+        "fusion": _SMALL_FUSION | {"epochs": 120},
         "transfer": {"epochs": None, "images": 80_000, "schedule": "linear"},
         "evaluation": {"pairs": 480},
     },
