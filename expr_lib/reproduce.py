@@ -9,10 +9,8 @@ from typing import Any
 import nbformat
 import papermill
 from jinja2 import Environment, select_autoescape
-from jupyter_client.kernelspec import NoSuchKernel
 from markupsafe import Markup
 from mistune import create_markdown
-from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 
@@ -79,7 +77,7 @@ def _run_chapter(chapter: Path, folder: Path, parameters: dict[str, Any]) -> Non
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
         )
-    except (DeadKernelError, NoSuchKernel) as error:
+    except (RuntimeError, KeyError) as error:  # a kernel that died, or that is not installed
         raise ChapterFailed(
             f"chapter {chapter.name} lost its kernel ({error}); if memory ran out, choose a "
             "smaller preset or batch, and run the same command again"
