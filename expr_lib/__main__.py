@@ -23,24 +23,49 @@ def synthesize(
     size: int = 256,
     seed: int = 0,
     jobs: int = 2,
+    yaws: str = "0",
+    gazes: str = "frontal",
+    intensities: str = "1",
 ) -> None:
     """Draw the embedded faces: photos, photos.csv (the photo table) and landmarks.npy (true ones,
-    pixels).
+    pixels). Every combination of expression, yaw, gaze and intensity is drawn.
 
     Args:
         people: how many people to draw
         out: folder to write to
         expressions: all, or words such as neutral,happy
-        size: side of the photos, pixels
+        size: side of the photos, pixels, even
         seed: another seed draws other people
         jobs: processes at work
+        yaws: all (RaFD's five), or degrees such as -45,0,45; above 0 turns to the image's right
+        gazes: all, or words such as left,frontal,right; left is the image's left
+        intensities: strengths of the expressions, such as 0.5,1; neutral is drawn once
     """
     from expr_lib.photos import EXPRESSIONS
     from expr_lib.sources import synthetic
+    from expr_lib.sources.synthetic.layout import GAZE_DEGREES, RAFD_YAWS
 
-    words = EXPRESSIONS if expressions == "all" else tuple(expressions.split(","))
-    table = synthetic.synthesize(out, people, words, size, seed, jobs)
+    table = synthetic.synthesize(
+        out,
+        people,
+        EXPRESSIONS if expressions == "all" else tuple(expressions.split(",")),
+        size,
+        seed,
+        jobs,
+        yaws=RAFD_YAWS if yaws == "all" else _numbers("yaws", yaws),
+        gazes=tuple(GAZE_DEGREES) if gazes == "all" else tuple(gazes.split(",")),
+        intensities=_numbers("intensities", intensities),
+    )
     print(f"{len(table)} photos of {people} people in {out}")
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise BadSetting(
+            f"--{option} is {text!r}; give numbers with commas between them, such as 0.5,1"
+        ) from None
 
 
 def prepare(

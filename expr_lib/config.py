@@ -103,7 +103,7 @@ class SyntheticSettings(Settings):
     """The drawn faces that a run makes when it is given no photos."""
 
     people: int = Field(48, ge=1)
-    size: int = Field(256, ge=64)
+    size: int = Field(256, ge=64, multiple_of=2)
     expressions: tuple[str, ...] = EXPRESSIONS
 
     @field_validator("expressions")

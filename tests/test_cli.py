@@ -82,6 +82,39 @@ def test_synthesize_then_prepare(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "4 faces of 2 people" in capsys.readouterr().out
 
 
+def test_synthesize_draws_views_gazes_and_intensities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["synthesize", "--people", "1", "--out", str(tmp_path / "drawn"), "--size", "64"]
+    views = ["--yaws", "-45,0", "--gazes", "all", "--intensities", "0.5,1"]
+    assert main([*command, "--expressions", "neutral,sad", *views]) == 0
+    assert "18 photos of 1 people" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "drawn" / "photos.csv")
+    assert set(table["yaw"]) == {-45, 0}
+    assert set(table["gaze"]) == {"left", "frontal", "right"}
+    assert set(table.loc[table["expression"] == "sad", "intensity"]) == {0.5, 1}
+    line = fails([*command, "--expressions", "neutral,sad", "--yaws", "all"], capsys)
+    assert "yaws [-45.0, 0.0], not [-90.0, -45.0, 0.0, 45.0, 90.0]" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--yaws", "0;45"], "--yaws is '0;45'; give numbers with commas"),
+        (["--yaws", "-100"], "yaw -100.0 is out of range"),
+        (["--gazes", "up"], "unknown gaze 'up'"),
+        (["--intensities", "full"], "--intensities is 'full'"),
+        (["--intensities", "0"], "intensity 0.0 is out of range"),
+    ],
+)
+def test_synthesize_refuses_what_cannot_be_drawn(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "drawn"
+    assert message in fails(["synthesize", "--people", "1", "--out", str(out), *options], capsys)
+    assert not out.exists()
+
+
 def test_evaluate_writes_table_and_figures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--run", str(run)]) == 0
     text = capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Drawn faces: the same every time, faces to dlib, with true landmarks, and resumable on disk."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from expr_lib.landmarks import find_landmarks
 from expr_lib.photos import COLUMNS, EXPRESSIONS
 from expr_lib.sources.synthetic import (
     EXPRESSION_UNITS,
+    Light,
     Person,
     Rendered,
     expression_units,
@@ -20,9 +22,15 @@ from expr_lib.sources.synthetic import (
     render,
     synthesize,
 )
+from expr_lib.sources.synthetic import dataset as dataset_module
+from expr_lib.sources.synthetic.layout import GAZE_DEGREES, Shot
 
 WORDS = ["happy", "neutral"]
 SIZE = 64
+"""Side of the sets' photos, pixels."""
+SIDE = 128
+"""Side of single photos, pixels."""
+GRID = {"yaws": (-45.0, 0.0), "gazes": ("left", "frontal"), "intensities": (0.5, 1.0)}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,14 @@ def person() -> Person:
 
 @pytest.fixture(scope="module")
 def drawn(person: Person) -> dict[str, Rendered]:
-    return {word: render(person, expression_units(word)) for word in EXPRESSIONS}
+    return {word: render(person, expression_units(word), size=SIDE) for word in EXPRESSIONS}
+
+
+@pytest.fixture(scope="module", params=[7, 101])
+def rest(request: pytest.FixtureRequest) -> tuple[Person, Rendered]:
+    """A person, and the photo of their relaxed face."""
+    someone = Person(request.param)
+    return someone, render(someone, {}, size=SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +57,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grid")
+    synthesize(folder, 2, WORDS, size=SIZE, jobs=1, progress=False, **GRID)  # type: ignore[arg-type]
+    return folder
+
+
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "copy"
-    for path in finished.rglob("*.*"):
-        if path.is_file() and path.name != ".lock":
-            target = folder / path.relative_to(finished)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns(".lock"))
     return folder
 
 
@@ -60,6 +78,30 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def eye_distance(points: np.ndarray) -> float:
     return float(np.linalg.norm(points[36:42].mean(0) - points[42:48].mean(0)))
+
+
+def moved(rest: tuple[Person, Rendered], units: dict[str, float]) -> np.ndarray:
+    """Way of each landmark from the relaxed face, eye distances."""
+    person, relaxed = rest
+    photo = render(person, units, size=SIDE)
+    return (photo.landmarks - relaxed.landmarks) / eye_distance(relaxed.landmarks)
+
+
+def eye_boxes(points: np.ndarray, margin: int = 0) -> list[tuple[slice, slice]]:
+    """Rows and columns of both eyes."""
+    boxes = []
+    for eye in (points[36:42], points[42:48]):
+        left, top = np.floor(eye.min(0)).astype(int) - margin
+        right, bottom = np.ceil(eye.max(0)).astype(int) + margin + 1
+        boxes.append((slice(top, bottom), slice(left, right)))
+    return boxes
+
+
+def middle_of_the_dark(picture: np.ndarray) -> float:
+    """Column of the centre of what is dark in an eye, pixels."""
+    grey = picture.astype(float).mean(-1)
+    weight = (grey.max() - grey).sum(0)
+    return float((weight * np.arange(len(weight))).sum() / weight.sum())
 
 
 def test_every_expression_has_its_action_units() -> None:
@@ -77,23 +119,44 @@ def test_unknown_expression_names_the_eight() -> None:
 
 def test_a_picture_is_what_it_promises(drawn: dict[str, Rendered]) -> None:
     photo = drawn["happy"]
-    assert photo.image.shape == (256, 256, 3) and photo.image.dtype == np.uint8
+    assert photo.image.shape == (SIDE, SIDE, 3) and photo.image.dtype == np.uint8
     assert photo.image.flags.c_contiguous
     assert photo.landmarks.shape == (68, 2) and photo.landmarks.dtype == np.float32
-    assert photo.mask.shape == (256, 256) and photo.mask.dtype == np.float32
+    assert photo.mask.shape == (SIDE, SIDE) and photo.mask.dtype == np.float32
     assert 0 == photo.mask.min() < photo.mask.max() == 1
     columns, rows = np.round(photo.landmarks[17:]).astype(int).T
     assert (photo.mask[rows, columns] == 1).all()
 
 
+@pytest.mark.parametrize("yaw", [0, 45])
+def test_the_face_is_skin_inside_the_mask(person: Person, yaw: float) -> None:
+    photo = render(person, {}, size=SIDE, yaw=yaw)
+    assert photo.face.shape == (SIDE, SIDE) and photo.face.dtype == np.float32
+    assert photo.face.min() == 0 and photo.face.max() == 1
+    column, row = np.round(photo.landmarks[30]).astype(int)
+    assert photo.face[row, column] == 1
+    assert (photo.face[[0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
+    assert (photo.face <= photo.mask + 1e-6).all()
+    assert photo.face.sum() < 0.8 * photo.mask.sum()  # hair, ears, neck and clothes are no face
+
+
 def test_the_seed_decides_the_picture(person: Person, drawn: dict[str, Rendered]) -> None:
     again = pickle.loads(pickle.dumps(person))
     assert again == person and again is not person
-    photo = render(again, expression_units("happy"))
+    photo = render(again, expression_units("happy"), size=SIDE)
     np.testing.assert_array_equal(photo.image, drawn["happy"].image)
     np.testing.assert_array_equal(photo.landmarks, drawn["happy"].landmarks)
-    other = render(Person(8), expression_units("happy"))
-    assert np.abs(other.landmarks - photo.landmarks).max() > 1
+
+
+def test_another_seed_is_another_person(person: Person, drawn: dict[str, Rendered]) -> None:
+    other = Person(8)
+    assert other != person
+    for name in ("years", "tone", "races", "weight", "style"):
+        assert getattr(other, name) != getattr(person, name), name
+    for name in ("vertices", "skin_colour", "texture", "iris"):
+        assert not np.array_equal(getattr(other, name), getattr(person, name)), name
+    photo = render(other, expression_units("happy"), size=SIDE)
+    assert np.abs(photo.landmarks - drawn["happy"].landmarks).max() > 1
 
 
 def test_a_person_cannot_be_changed(person: Person) -> None:
@@ -103,41 +166,97 @@ def test_a_person_cannot_be_changed(person: Person) -> None:
 
 def test_landmarks_stay_inside_the_picture(drawn: dict[str, Rendered]) -> None:
     for photo in drawn.values():
-        assert photo.landmarks.min() > 0 and photo.landmarks.max() < 255
+        assert photo.landmarks.min() > 0 and photo.landmarks.max() < SIDE - 1
 
 
 def test_landmarks_do_not_depend_on_size(person: Person) -> None:
-    small = render(person, {}, size=64).landmarks
-    large = render(person, {}, size=128, supersampling=1.0).landmarks
-    np.testing.assert_allclose((small + 0.5) * 2, large + 0.5, atol=1e-3)
+    small = render(person, {"12": 1.0}, size=64, yaw=20).landmarks
+    for supersampling in (1, 2, 4):
+        large = render(person, {"12": 1.0}, size=128, yaw=20, supersampling=supersampling).landmarks
+        np.testing.assert_allclose((small + 0.5) * 2, large + 0.5, atol=0.01)
 
 
 def test_expressions_move_what_they_should(drawn: dict[str, Rendered]) -> None:
     neutral = drawn["neutral"].landmarks
-    unit = eye_distance(neutral)
-    happy, surprised = drawn["happy"].landmarks, drawn["surprised"].landmarks
-    mouth_opening = surprised[66, 1] - surprised[62, 1]
-    assert mouth_opening > 0.2 * unit
-    assert neutral[66, 1] - neutral[62, 1] < 0.02 * unit
-    assert happy[54, 0] - happy[48, 0] > neutral[54, 0] - neutral[48, 0] + 0.08 * unit
-    assert (surprised[17:27, 1] < neutral[17:27, 1] - 0.05 * unit).all()
-    contempt = drawn["contemptuous"].landmarks - neutral
-    assert abs(contempt[48, 1]) > 3 * abs(contempt[54, 1])  # one-sided
+    way = {
+        word: (photo.landmarks - neutral) / eye_distance(neutral) for word, photo in drawn.items()
+    }
+    inner_brows, corners = [21, 22], [48, 54]
+    assert way["surprised"][66, 1] - way["surprised"][62, 1] > 0.2  # the mouth opens
+    assert (way["surprised"][17:27, 1] < -0.03).all()
+    assert way["happy"][54, 0] - way["happy"][48, 0] > 0.08
+    assert (way["happy"][corners, 1] < -0.03).all()
+    assert (way["sad"][corners, 1] > 0.03).all()
+    assert (way["sad"][inner_brows, 1] < -0.03).all()
+    assert (way["angry"][inner_brows, 1] > 0.03).all()
+    assert way["disgusted"][51, 1] < -0.03
+    assert abs(way["contemptuous"][48, 1]) > 3 * abs(way["contemptuous"][54, 1])  # one-sided
 
 
-def test_a_turned_head_moves_its_nose(person: Person) -> None:
-    ahead, right = render(person, {}).landmarks, render(person, {}, yaw=30).landmarks
-    assert right[30, 0] - right[27:31, 0].min() >= 0
-    assert right[30, 0] > ahead[30, 0] + 0.2 * eye_distance(ahead)
+def test_units_mix_in_proportion(rest: tuple[Person, Rendered]) -> None:
+    half, whole = moved(rest, {"12": 0.5}), moved(rest, {"12": 1.0})
+    assert np.abs(whole[[48, 54]]).max() > 0.1
+    # perspective alone bends the way: a nearer point moves a little more
+    np.testing.assert_allclose(half, whole / 2, atol=1e-3)
+    brows, both = moved(rest, {"4": 0.5}), moved(rest, {"4": 0.5, "12": 0.5})
+    np.testing.assert_allclose(both, half + brows, atol=1e-3)
 
 
-def test_gaze_and_light_change_pixels_but_no_landmark(person: Person) -> None:
-    straight, aside = render(person, {}), render(person, {}, gaze=(25.0, 0.0))
-    np.testing.assert_array_equal(straight.landmarks, aside.landmarks)
-    eyes = straight.landmarks[36:48].round().astype(int)
-    rows, columns = slice(*eyes[:, 1][[1, 4]]), slice(eyes[0, 0], eyes[-3, 0])
-    change = np.abs(straight.image.astype(int) - aside.image)
-    assert change[rows, columns].max() > 60
+@pytest.mark.parametrize(("unit", "corner", "other"), [("12R", 48, 54), ("12L", 54, 48)])
+def test_a_one_sided_unit_moves_one_mouth_corner(
+    rest: tuple[Person, Rendered], unit: str, corner: int, other: int
+) -> None:
+    way = np.linalg.norm(moved(rest, {unit: 1.0}), axis=1)
+    assert way[corner] > 0.1
+    assert way[other] < 0.01
+
+
+def test_unit_43_closes_the_eyes(rest: tuple[Person, Rendered]) -> None:
+    person, relaxed = rest
+    upper, lower = [37, 38, 43, 44], [41, 40, 47, 46]
+    unit = eye_distance(relaxed.landmarks)
+    opened = (relaxed.landmarks[lower, 1] - relaxed.landmarks[upper, 1]) / unit
+    photo = render(person, {"43": 1.0}, size=SIDE)
+    closed = (photo.landmarks[lower, 1] - photo.landmarks[upper, 1]) / unit
+    assert (opened > 0.06).all()
+    assert (np.abs(closed) < 0.6 * opened).all()
+
+
+def test_a_turned_head_moves_its_nose(rest: tuple[Person, Rendered]) -> None:
+    person, relaxed = rest
+    unit = eye_distance(relaxed.landmarks)
+    for yaw in (-30, 30):
+        turned = render(person, {}, size=SIDE, yaw=yaw).landmarks
+        tip, bridge = turned[30, 0], turned[27:30, 0]
+        assert np.sign(yaw) * (tip - relaxed.landmarks[30, 0]) > 0.2 * unit
+        assert (np.sign(yaw) * (tip - bridge) > 0).all()
+
+
+def test_gaze_changes_the_eyes_and_moves_no_landmark(rest: tuple[Person, Rendered]) -> None:
+    person, straight = rest
+    left, right = (render(person, {}, size=SIDE, gaze=gaze) for gaze in (-25.0, 25.0))
+    for aside in (left, right):
+        np.testing.assert_array_equal(straight.landmarks, aside.landmarks)
+        np.testing.assert_array_equal(straight.mask, aside.mask)
+        change = np.abs(straight.image.astype(int) - aside.image).max(-1)
+        for box in eye_boxes(straight.landmarks, margin=1):
+            assert change[box].max() > 40
+            change[box] = 0
+        assert change.max() < 20  # the grain of the picture, another in each
+    for box in eye_boxes(straight.landmarks):
+        assert middle_of_the_dark(right.image[box]) > middle_of_the_dark(left.image[box]) + 0.2
+
+
+def test_light_changes_pixels_but_no_landmark(rest: tuple[Person, Rendered]) -> None:
+    person, studio = rest
+    from_left = render(person, {}, size=SIDE, light=Light(direction=(-1.0, -0.2, 0.6)))
+    from_right = render(person, {}, size=SIDE, light=Light(direction=(1.0, -0.2, 0.6)))
+    np.testing.assert_array_equal(from_left.landmarks, studio.landmarks)
+    difference = from_left.image.astype(int).sum(-1) - from_right.image.astype(int).sum(-1)
+    middle = round(float(studio.landmarks[27:31, 0].mean()))
+    on_face = studio.face == 1
+    assert difference[:, :middle][on_face[:, :middle]].mean() > 0
+    assert difference[:, middle:][on_face[:, middle:]].mean() < 0
 
 
 def test_dlib_finds_each_face_where_it_is() -> None:
@@ -150,7 +269,7 @@ def test_dlib_finds_each_face_where_it_is() -> None:
             assert detection.status == "one", (seed, word)
             distance = np.linalg.norm(detection.face.points - photo.landmarks, axis=1).mean()
             errors.append(100 * distance / eye_distance(photo.landmarks))
-    assert np.median(errors) < 6
+    assert np.median(errors) < 5
 
 
 @pytest.mark.parametrize(
@@ -158,8 +277,11 @@ def test_dlib_finds_each_face_where_it_is() -> None:
     [
         ({"99": 1.0}, {}, "unknown action unit '99'"),
         ({"12": float("nan")}, {}, "not finite"),
-        ({}, {"size": 32}, "size 32 is too small"),
-        ({}, {"supersampling": 9.0}, "supersampling 9.0"),
+        ({"12": float("inf")}, {}, "not finite"),
+        ({}, {"size": 62}, "size 62"),
+        ({}, {"size": 101}, "size 101"),
+        ({}, {"supersampling": 0}, "supersampling 0"),
+        ({}, {"supersampling": 3}, "supersampling 3"),
     ],
 )
 def test_render_refuses_nonsense(
@@ -196,11 +318,90 @@ def test_an_interrupted_set_is_finished_to_the_same_bytes(finished: Path, copy: 
     assert kept.stat().st_mtime_ns == before
 
 
-def test_a_set_grows_in_parallel_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+def test_a_set_grows_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     synthesize(tmp_path, 1, WORDS, size=SIZE, jobs=1, progress=False)
-    table = synthesize(tmp_path, 2, WORDS[::-1], size=SIZE, jobs=2, progress=False)
+    table = synthesize(tmp_path, 2, WORDS[::-1], size=SIZE, jobs=1, progress=False)
     assert len(table) == 4
     assert contents(tmp_path) == contents(finished)
+
+
+def test_processes_draw_the_same_bytes_and_compile_once(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def counted(*arguments: object, **options: object) -> Rendered:
+        sizes.append(options["size"])
+        return render(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(dataset_module, "render", counted)
+    for _ in range(2):  # the second time there is nothing to draw, nor to compile
+        synthesize(tmp_path, 2, WORDS, size=SIZE + 2, jobs=2, progress=False)
+        assert sizes == [64]
+    alone = tmp_path / "alone"
+    synthesize(alone, 2, WORDS, size=SIZE + 2, jobs=1, progress=False)
+    assert sizes == [64] + 4 * [SIZE + 2]
+    assert contents(alone) == {
+        name: data for name, data in contents(tmp_path).items() if not name.startswith("alone")
+    }
+
+
+def test_every_combination_is_a_row(grid: Path) -> None:
+    table, landmarks = load_synthetic(grid)
+    assert len(table) == 2 * (2 * 2 * 2 + 2 * 2)  # neutral has one intensity
+    rows = list(table[["person", "expression", "intensity", "gaze", "yaw"]].itertuples(index=False))
+    assert len(set(rows)) == len(rows)
+    assert {tuple(row[1:]) for row in rows} == {
+        (word, intensity, gaze, yaw)
+        for word, intensity in (("happy", 0.5), ("happy", 1.0), ("neutral", 1.0))
+        for gaze in GRID["gazes"]
+        for yaw in GRID["yaws"]
+    }
+    assert (table["frame"] == 0).all()
+    names = {Path(path).name for path in table["path"]}
+    assert {"p0001_happy.png", "p0001_neutral_y-45.png", "p0001_happy_50_y-45_left.png"} <= names
+    person = Person(1)
+    for row, points in zip(table.itertuples(), landmarks, strict=True):
+        if row.person == "p0001":
+            units = expression_units(row.expression, row.intensity)
+            photo = render(person, units, size=SIZE, yaw=row.yaw, gaze=GAZE_DEGREES[row.gaze])
+            np.testing.assert_array_equal(np.asarray(Image.open(row.path)), photo.image)
+            np.testing.assert_array_equal(points, photo.landmarks)
+
+
+def test_left_is_the_left_of_the_image() -> None:
+    assert GAZE_DEGREES["left"] < GAZE_DEGREES["frontal"] == 0 < GAZE_DEGREES["right"]
+
+
+@pytest.mark.parametrize(
+    ("shot", "name"),
+    [
+        (Shot("happy"), "happy"),
+        (Shot("happy", 0.5, -45.0, "left"), "happy_50_y-45_left"),
+        (Shot("sad", 0.125, 22.5), "sad_12.5_y22.5"),
+        (Shot("sad", 0.07, 90.0, "right"), "sad_7_y90_right"),
+        (Shot("sad", 1e-7), "sad_0.00001"),
+    ],
+)
+def test_a_photo_is_named_after_what_it_shows(shot: Shot, name: str) -> None:
+    assert shot.name == name
+
+
+def test_an_interrupted_grid_is_finished_to_the_same_bytes(grid: Path, tmp_path: Path) -> None:
+    reordered = {
+        "yaws": [0, -45, -0.0],
+        "gazes": ["frontal", "left"],
+        "intensities": np.array([1, 0.5]),
+    }
+    synthesize(tmp_path, 1, WORDS, size=SIZE, jobs=1, progress=False, **reordered)  # type: ignore[arg-type]
+    kept = tmp_path / "photos" / "p0000_happy_50.png"
+    before = kept.stat().st_mtime_ns
+    (tmp_path / "photos" / "p0000_happy_50_left.png").unlink()
+    (tmp_path / "photos" / "p0000_neutral_y-45.png").write_bytes(b"cut short")
+    (tmp_path / "photos.csv").unlink()
+    synthesize(tmp_path, 2, WORDS, size=SIZE, jobs=1, progress=False, **GRID)  # type: ignore[arg-type]
+    assert contents(tmp_path) == contents(grid)
+    assert kept.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -210,6 +411,9 @@ def test_a_set_grows_in_parallel_to_the_same_bytes(finished: Path, tmp_path: Pat
         ({"seed": 1}, "seed 0, not 1"),
         ({"expressions": ["sad"]}, "expressions"),
         ({"people": 1}, "2 people"),
+        ({"yaws": [-45, 0]}, r"yaws \[0\.0\], not \[-45\.0, 0\.0\]"),
+        ({"gazes": ["left"]}, r"gazes \['frontal'\], not \['left'\]"),
+        ({"intensities": [0.5, 1]}, r"intensities \[1\.0\], not \[0\.5, 1\.0\]"),
     ],
 )
 def test_other_settings_do_not_overwrite_a_set(
@@ -233,12 +437,25 @@ def test_a_folder_of_other_photos_is_left_alone(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"people": 0}, "people is 0"),
-        ({"size": 63}, "size 63"),
+        ({"size": 62}, "size 62"),
+        ({"size": 65}, "size 65"),
         ({"expressions": ["happy", "smug"]}, "'smug'"),
         ({"expressions": []}, "give a list"),
         ({"expressions": "happy"}, "give a list"),
         ({"jobs": 0}, "jobs is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"yaws": [0, 91]}, "yaw 91 is out of range"),
+        ({"yaws": [float("nan")]}, "yaw nan"),
+        ({"yaws": ["45"]}, "yaw '45'"),
+        ({"yaws": []}, "yaws is .*give a list with degrees"),
+        ({"yaws": 45.0}, "yaws is 45.0; give a list"),
+        ({"gazes": ["up"]}, "unknown gaze 'up'; choose among left, frontal, right"),
+        ({"gazes": "left"}, "gazes is 'left'; give a list"),
+        ({"gazes": []}, "give a list"),
+        ({"intensities": [0]}, "intensity 0 is out of range"),
+        ({"intensities": [1.01]}, "intensity 1.01"),
+        ({"intensities": [float("nan")]}, "intensity nan"),
+        ({"intensities": ()}, "give a list"),
     ],
 )
 def test_bad_settings_are_refused_before_drawing(

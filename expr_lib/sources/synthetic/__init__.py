@@ -1,4 +1,4 @@
-"""Drawn faces: people and expressions from formulas, with landmarks true by construction."""
+"""Drawn faces: people and expressions from a seed, with landmarks true by construction."""
 
 from expr_lib.sources.synthetic.dataset import synthesize
 from expr_lib.sources.synthetic.layout import load_synthetic

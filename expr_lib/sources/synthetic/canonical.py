@@ -1,8 +1,8 @@
-"""Canonical face coordinates: the frontal plane of the average face; features are formulas in it.
+"""Canonical face coordinates: places on the average head, where features and brushes are formulas.
 
-One unit is the distance between the two eye centres; x points to the image's right, y down, and
-the origin lies midway between the eyes. A point keeps its canonical coordinates whoever wears the
-face and whatever it expresses, so a feature, a movement or a brush stroke is written once, for all.
+One unit is the distance between the two eye centres; x points to the image's right, y down, z
+to the viewer, and the origin lies midway between the eyes. A point of the skin keeps its canonical
+coordinates whoever wears the face and whatever it expresses.
 """
 
 from typing import Any
@@ -15,16 +15,12 @@ Array = npt.NDArray[Any]
 
 SLIT = 1.056
 """Height of the line between the closed lips."""
-MOUTH_HALF_WIDTH = 0.375
-"""Half the width over which the lips can part."""
-EYE_CENTRE = (0.494, -0.004)
-"""Centre of the eye on the image's right."""
-TOP, BOTTOM = -1.88, 1.822
-"""Crown of the head and lowest point of the chin."""
-EYE_INNER, EYE_OUTER = 0.290, 0.697
+EYE_INNER, EYE_OUTER = 0.285, 0.745
 """Inner and outer corner of the eye."""
-JAW_CANDIDATES = 24
-"""Points tried at the height of each jaw landmark when the head is turned."""
+AXIS_Z = -1.1
+"""Depth of the vertical axis around which angles are counted."""
+TOP, BOTTOM = -2.15, 2.85
+"""Heights between which the skin is painted."""
 
 
 def smoothstep(start: float, stop: float, x: Array) -> Array:
@@ -48,100 +44,105 @@ def ridge(y: Array, centre: Array | float, width: float) -> Array:
     return np.exp(-(((y - centre) / width) ** 2))
 
 
-_HALF_WIDTH_SQUARED = PchipInterpolator(
-    [-0.60, -0.25, 0.08, 0.38, 0.667, 0.956, 1.23, 1.462, 1.647, 1.76, BOTTOM],
-    np.array([1.185, 1.17, 1.155, 1.13, 1.075, 0.99, 0.878, 0.715, 0.515, 0.325, 0]) ** 2,
+def angle_around(points: Array) -> Array:
+    """Angle around the head, radians, 0 in the middle of the face, of canonical points (..., 3)."""
+    return np.arctan2(points[..., 0], points[..., 2] - AXIS_Z)
+
+
+_LID_X = [0.27, 0.30, 0.35, 0.42, 0.50, 0.55, 0.60, 0.66, 0.70, 0.72, 0.76]
+lid_upper = PchipInterpolator(
+    _LID_X, [0.05, 0.03, 0.0, -0.03, -0.045, -0.047, -0.042, -0.022, 0.0, 0.012, 0.02]
 )
-
-
-def half_width(y: Array) -> Array:
-    """Half the width of the average head at height y: its frontal outline."""
-    crown = 1 - np.clip((-0.60 - y) / (-0.60 - TOP), 0, 1) ** 2.2
-    below = np.clip(_HALF_WIDTH_SQUARED(np.clip(y, -0.60, BOTTOM)), 0, None)
-    return np.where(y < -0.60, 1.185 * crown ** (1 / 2.2), np.sqrt(below))
-
-
-def angle_of(x: Array, y: Array) -> Array:
-    """Angle around the head, in radians (0 is the middle of the face), of a frontal point."""
-    return np.arcsin(np.clip(x / np.maximum(half_width(y), 1e-6), -1, 1))
-
-
-def lid_curves(ax: Array) -> tuple[Array, Array]:
-    """Heights of the upper and lower lid margins at the distance `ax` from the midline."""
-    t = np.clip((ax - EYE_INNER) / (EYE_OUTER - EYE_INNER), 0, 1)
-    base = 0.024 - 0.016 * t
-    upper = base - 0.122 * np.clip(np.sin(np.pi * t**0.86), 0, 1) ** 0.72
-    lower = base + 0.054 * np.clip(np.sin(np.pi * t**1.12), 0, 1) ** 0.75
-    return upper, lower
-
+"""Height of the upper lid's margin at a distance from the midline."""
+lid_lower = PchipInterpolator(
+    _LID_X, [0.05, 0.04, 0.065, 0.081, 0.087, 0.088, 0.085, 0.066, 0.04, 0.025, 0.02]
+)
+"""The same of the lower lid."""
 
 _BROW = PchipInterpolator(
-    [0.189, 0.39, 0.60, 0.803, 0.938], [-0.300, -0.372, -0.395, -0.340, -0.205]
+    [0.14, 0.22, 0.39, 0.60, 0.80, 0.95], [-0.235, -0.252, -0.287, -0.312, -0.278, -0.195]
 )
 
 
 def brow_centre(ax: Array) -> Array:
     """Height of the middle of the eyebrow at the distance `ax` from the midline."""
-    return _BROW(np.clip(ax, 0.15, 0.96)) + 0.046
+    return _BROW(np.clip(ax, 0.14, 0.97))
 
 
-lip_top = PchipInterpolator(
-    [0, 0.05, 0.104, 0.247, 0.36, 0.401], [0.948, 0.934, 0.926, 0.978, 1.045, 1.072]
+# the mesh's mean head has a longer nose and a shorter chin than the faces of the London set
+_HEIGHTS = PchipInterpolator(
+    [-9, -2.3, -0.5, 0.0, 0.56, 0.78, 1.157, 1.35, 1.84, 2.3, 9],
+    [-8.9, -2.2, -0.47, 0.0, 0.50, 0.702, SLIT, 1.245, 1.865, 2.33, 9.03],
 )
-"""Height of the upper lip's border at a distance from the midline."""
-lip_bottom = PchipInterpolator([0, 0.113, 0.252, 0.35, 0.401], [1.208, 1.200, 1.160, 1.105, 1.072])
-"""Height of the lower lip's border at a distance from the midline."""
 
 
-def landmark_points() -> Array:
-    """Canonical places of the 68 iBUG landmarks, put where annotators (and dlib) see them.
+def corrected_heights(y: Array) -> Array:
+    """Heights of the mesh's mean head moved to those of real faces."""
+    return _HEIGHTS(y)
 
-    returns  (68, 3)  x, y, and -1 on the upper lip, +1 on the lower, 0 elsewhere
+
+def closing_of_lips(x: Array, y: Array, z: Array) -> Array:
+    """Shift along y that lets the mesh's parted lips touch."""
+    near = ridge(y, SLIT, 0.045) * smoothstep(0.42, 0.34, np.abs(x)) * (z > -0.15)
+    return near * np.where(y < SLIT, 0.008, -0.009)
+
+
+_PLACES = {
+    8: (0, 1.9), 9: (0.279, 1.858), 10: (0.537, 1.67), 11: (0.756, 1.427), 12: (0.931, 1.16),
+    13: (1.039, 0.865), 14: (1.106, 0.585), 15: (1.159, 0.302), 16: (1.175, 0.008),
+    22: (0.188, -0.255), 23: (0.385, -0.333), 24: (0.589, -0.354), 25: (0.787, -0.313),
+    26: (0.943, -0.177), 27: (0, -0.036), 28: (0, 0.163), 29: (0, 0.333), 30: (0, 0.52),
+    33: (0, 0.725), 34: (0.101, 0.696), 35: (0.204, 0.678), 51: (0, 0.929), 52: (0.101, 0.897),
+    53: (0.226, 0.958), 54: (0.371, 1.061), 55: (0.247, 1.188), 56: (0.109, 1.242),
+    57: (0, 1.256), 62: (0, 1.046), 63: (0.094, 1.042), 64: (0.307, 1.055), 65: (0.102, 1.064),
+    66: (0, 1.068),
+}  # fmt: skip
+"""Landmarks of the face's right half where annotators, and dlib, put them on the average head."""
+_EYE_PLACES = {
+    42: (0.309, 0.75), 43: (0.431, 0.17), 44: (0.561, 0.14), 45: (0.690, 0.45), 46: (0.571, 0.94),
+    47: (0.439, 1.0),
+}  # fmt: skip
+"""The same of the eye: x, and where between the upper and the lower lid (0..1)."""
+_BESIDE_OPENING = 0.006
+
+
+def landmark_places() -> tuple[Array, Array, Array]:
+    """Where the iBUG landmarks are on the average head.
+
+    returns  (68, 2) first places, (68, 2) second places, (68,) share of the second; each landmark
+             lies between two points of the skin, most of which are the same
     """
-    points = np.zeros((68, 3))
-    jaw = [-0.045, 0.255, 0.55, 0.845, 1.13, 1.388, 1.60, 1.752]
-    points[:17, 1] = [*jaw, BOTTOM - 1e-4, *jaw[::-1]]
-    side = np.r_[-np.ones(8), 0, np.ones(8)]
-    points[:17, 0] = half_width(points[:17, 1]) * 0.985 * side  # just inside the silhouette
-    points[[7, 9], 0] = -0.299, 0.299
-    brow_x = np.array([0.182, 0.365, 0.56, 0.755, 0.895])
-    points[22:27, 0], points[22:27, 1] = brow_x, _BROW(brow_x)
-    points[17:22] = points[22:27][::-1] * [-1, 1, 1]
-    points[27:31, 1] = [-0.060, 0.125, 0.315, 0.500]
-    points[31:36, 0] = [-0.201, -0.105, 0, 0.105, 0.201]
-    points[31:36, 1] = [0.660, 0.688, 0.708, 0.688, 0.660]
-    eye_x = np.array([0.298, 0.415, 0.556, 0.672, 0.556, 0.415])
-    upper, lower = lid_curves(eye_x)
-    points[42:48, 0] = eye_x
-    points[42:48, 1] = np.r_[upper[0] + 0.001, upper[1:4], lower[4:]]
-    points[36:42] = (points[42:48] * [-1, 1, 1])[[3, 2, 1, 0, 5, 4]]
-    _place_mouth(points)
-    return points
+    first, share = np.zeros((68, 2)), np.zeros(68)
+    second = first.copy()
+    for index, place in _PLACES.items():
+        first[index] = second[index] = place
+    for index, (x, between) in _EYE_PLACES.items():
+        first[index] = x, lid_upper(x) - _BESIDE_OPENING
+        second[index] = x, lid_lower(x) + _BESIDE_OPENING
+        share[index] = between
+    for index in (*_PLACES, *_EYE_PLACES):
+        other = MIRRORED[index]
+        if other != index:
+            first[other], second[other] = first[index] * [-1, 1], second[index] * [-1, 1]
+            share[other] = share[index]
+    return first, second, share
 
 
-def _place_mouth(points: Array) -> None:
-    outer_upper, outer_lower = slice(48, 55), slice(55, 60)
-    x = np.array([-0.388, -0.247, -0.104, 0, 0.104, 0.247, 0.388])
-    points[outer_upper, 0] = x
-    points[outer_upper, 1] = lip_top(np.abs(x)) + 0.020 * (np.abs(x) < 0.3)
-    points[outer_upper, 2] = -1
-    points[outer_lower, 0] = [0.252, 0.113, 0, -0.113, -0.252]
-    points[outer_lower, 1] = lip_bottom(np.abs(points[outer_lower, 0]))
-    points[outer_lower, 2] = 1
-    points[60:68, 0] = [-0.335, -0.107, 0, 0.107, 0.335, 0.107, 0, -0.107]
-    points[60:68, 1] = SLIT
-    points[60:65, 2], points[65:68, 2] = -1, 1
+def _mirrored() -> Array:
+    order = np.arange(68)
+    groups = (
+        list(range(17)), list(range(17, 27)), [31, 32, 33, 34, 35],
+        [36, 37, 38, 39, 42, 43, 44, 45], [40, 41, 46, 47],
+        [48, 49, 50, 51, 52, 53, 54], [55, 56, 57, 58, 59],
+        [60, 61, 62, 63, 64], [65, 66, 67],
+    )  # fmt: skip
+    for group in groups:
+        order[group] = group[::-1]
+    order[[36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47]] = [
+        45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    ]  # fmt: skip
+    return order
 
 
-def jaw_candidates(landmarks: Array) -> tuple[Array, Array]:
-    """Places at each jaw landmark's height, among which a turned head finds its outline.
-
-    landmarks  (68, 3)  from `landmark_points`
-    returns    (17 * JAW_CANDIDATES,) angles in radians, and as many points like `landmarks`
-    """
-    sweep = np.linspace(np.deg2rad(100), np.deg2rad(12), JAW_CANDIDATES)
-    signs = np.sign(landmarks[:17, 0] + (np.arange(17) > 8) * 1e-9)
-    angles = (signs[:, None] * sweep).ravel()
-    y = np.repeat(landmarks[:17, 1], JAW_CANDIDATES)
-    lip_side = np.where(y > SLIT, 1.0, -1.0)
-    return angles, np.stack([half_width(y) * np.sin(angles), y, lip_side], -1)
+MIRRORED = _mirrored()
+"""The landmark on the other half of the face, for each of the 68."""

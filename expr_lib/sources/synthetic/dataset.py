@@ -1,6 +1,7 @@
-"""Drawing a set of people and expressions to disk: in parallel, resumable at any moment."""
+"""Drawing a set of people, expressions and views to disk: in parallel, resumable at any moment."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from expr_lib.photos import EXPRESSIONS, photo_table
 from expr_lib.sources.synthetic.canonical import Array
 from expr_lib.sources.synthetic.layout import (
     CARDS,
+    GAZE_DEGREES,
     LANDMARKS,
     PHOTOS,
     SETTINGS,
     TABLE,
+    Shot,
+    check_shots,
     load_synthetic,
     person_name,
     photo_path,
+    shots_of,
 )
 from expr_lib.sources.synthetic.person import Person
 from expr_lib.sources.synthetic.render import SMALLEST, render
@@ -31,7 +36,7 @@ from expr_lib.workers import in_processes
 PEOPLE_PER_SEED = 100_000
 """Person number k of a set is Person(seed * PEOPLE_PER_SEED + k)."""
 MOST_PEOPLE = 10_000
-RENDERER = 1
+RENDERER = 2
 """Raised whenever the pictures change, so that no set is half of one renderer, half of another."""
 
 
@@ -43,24 +48,35 @@ def synthesize(
     seed: int = 0,
     jobs: int = 2,
     progress: bool = True,
+    *,
+    yaws: Sequence[float] = (0.0,),
+    gazes: Sequence[str] = ("frontal",),
+    intensities: Sequence[float] = (1.0,),
 ) -> pd.DataFrame:
-    """Draw a set of photos, `people` x `expressions`, with the true landmarks.
+    """Draw a set of photos with the true landmarks: every person with every expression, at every
+    intensity, from every side, with every gaze.
 
     A person who is already drawn whole is kept, so a killed run goes on where it stopped, and a
     finished set grows when it is asked for more people; the files are the same bytes as of one run.
 
-    folder       gets photos/p0007_happy.png ..., photos.csv (the photo table, paths relative to
-                 it) and landmarks.npy (float32 (N, 68, 2), pixels, in the table's order)
+    folder       gets photos/p0007_happy.png ... (photos/p0007_happy_50_y-45_left.png at intensity
+                 0.5, yaw -45, gaze left), photos.csv (the photo table, paths relative to it) and
+                 landmarks.npy (float32 (N, 68, 2), pixels, in the table's order)
     people       1 to 10,000; person number k, from 0, is Person(seed * 100,000 + k)
     expressions  some of RaFD's eight words
-    size         side of the photos, pixels, at least 64
+    size         side of the photos, pixels, even and at least 64
     jobs         worker processes
     progress     show a progress bar
+    yaws         turns of the head, -90 to 90 degrees; above 0 the nose points to the
+                 image's right
+    gazes        some of left, frontal and right; GAZE_DEGREES says what they mean
+    intensities  of the expressions, above 0, up to 1; neutral is drawn once, as 1
     returns      the photo table with absolute paths
     raises       BadSetting, RunBusy, OutputFailed, and OutputExists when the folder holds a set of
                  other settings
     """
-    _check(people, expressions, size, seed, jobs)
+    _check(people, size, seed, jobs)
+    check_shots(expressions, yaws, gazes, intensities)
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; choose a folder for the drawn photos")
@@ -69,10 +85,15 @@ def synthesize(
         "seed": seed,
         "size": size,
         "expressions": sorted(set(expressions), key=EXPRESSIONS.index),
+        "yaws": sorted({float(yaw) + 0.0 for yaw in yaws}),  # + 0.0 makes -0.0 a plain 0
+        "gazes": sorted(set(gazes), key=list(GAZE_DEGREES).index),
+        "intensities": sorted({float(intensity) for intensity in intensities}),
     }
     with only_one(folder):
         _claim(folder, settings, people)
         missing = [n for n in range(people) if _missing_photos(folder, n, settings)]
+        if min(jobs, len(missing)) > 1:
+            _compile(missing[0], settings)
         if missing:
             draw = partial(_draw_person, folder, settings=settings)
             done = people - len(missing)
@@ -82,25 +103,19 @@ def synthesize(
             for _ in drawing:
                 pass
         drawn = [_landmarks_of(folder, number, settings) for number in range(people)]
-        _write_table(folder, drawn, settings["expressions"])
+        _write_table(folder, drawn, settings)
     return load_synthetic(folder)[0]
 
 
-def _check(people: int, expressions: Sequence[str], size: int, seed: int, jobs: int) -> None:
+def _check(people: int, size: int, seed: int, jobs: int) -> None:
     if not 1 <= people <= MOST_PEOPLE:
         raise BadSetting(f"people is {people}; ask for 1 to {MOST_PEOPLE}")
-    if size < SMALLEST:
-        raise BadSetting(f"size {size} is too small to draw a face; ask for {SMALLEST} or more")
+    if size < SMALLEST or size % 2:
+        raise BadSetting(f"size {size} does not do; ask for an even number from {SMALLEST} up")
     if seed < 0:
         raise BadSetting(f"seed is {seed}; give a whole number from 0 up")
     if jobs < 1:
         raise BadSetting(f"jobs is {jobs}; give the number of worker processes, 1 or more")
-    if isinstance(expressions, str) or not expressions:
-        raise BadSetting(
-            f"expressions is {expressions!r}; give a list with some of {', '.join(EXPRESSIONS)}"
-        )
-    for expression in expressions:
-        expression_units(expression)
 
 
 def _claim(folder: Path, settings: dict[str, Any], people: int) -> None:
@@ -138,33 +153,48 @@ def _read_settings(path: Path) -> dict[str, Any]:
     raise OutputExists(f"{path} is damaged; choose another folder, or delete this one")
 
 
+def _person(number: int, settings: dict[str, Any]) -> Person:
+    return Person(settings["seed"] * PEOPLE_PER_SEED + number)
+
+
+def _compile(number: int, settings: dict[str, Any]) -> None:
+    """Have the renderer's loops compiled and cached, so that not every worker compiles them."""
+    render(_person(number, settings), {}, size=SMALLEST)
+
+
 def _draw_person(folder: Path, number: int, settings: dict[str, Any]) -> None:
     """Draw a person's missing photos, and write their card."""
     name = person_name(number)
     card = _read_card(folder, number, settings)
-    person = Person(settings["seed"] * PEOPLE_PER_SEED + number)
-    for word in _missing_photos(folder, number, settings):
-        drawn = render(person, expression_units(word), size=settings["size"])
-        path = folder / photo_path(name, word)
+    person = _person(number, settings)
+    for shot in _missing_photos(folder, number, settings):
+        drawn = render(
+            person,
+            expression_units(shot.expression, shot.intensity),
+            size=settings["size"],
+            yaw=shot.yaw,
+            gaze=GAZE_DEGREES[shot.gaze],
+        )
+        path = folder / photo_path(name, shot.name)
         with whole_file(path) as temporary:
             Image.fromarray(drawn.image).save(temporary, format="PNG")
         landmarks = drawn.landmarks.tolist()
-        card["photos"][word] = {"sha256": file_sha256(path), "landmarks": landmarks}
-    card["photos"] = {word: card["photos"][word] for word in settings["expressions"]}
+        card["photos"][shot.name] = {"sha256": file_sha256(path), "landmarks": landmarks}
+    card["photos"] = {shot.name: card["photos"][shot.name] for shot in shots_of(settings)}
     write_json(folder / CARDS / f"{name}.json", card)
 
 
-def _missing_photos(folder: Path, number: int, settings: dict[str, Any]) -> list[str]:
-    """Expressions of a person that are not drawn yet, or whose photo is not what was drawn."""
+def _missing_photos(folder: Path, number: int, settings: dict[str, Any]) -> list[Shot]:
+    """Photos of a person that are not drawn yet, or are not what was drawn."""
     card = _read_card(folder, number, settings)
     name = person_name(number)
-    return [w for w in settings["expressions"] if not _is_whole(folder, name, w, card)]
+    return [shot for shot in shots_of(settings) if not _is_whole(folder, name, shot.name, card)]
 
 
 def _landmarks_of(folder: Path, number: int, settings: dict[str, Any]) -> dict[str, Array]:
-    """A drawn person's landmarks: expression -> (68, 2)."""
+    """A drawn person's landmarks: name of the shot -> (68, 2)."""
     photos = _read_card(folder, number, settings)["photos"]
-    return {w: np.array(photos[w]["landmarks"], np.float32) for w in settings["expressions"]}
+    return {shot: np.array(entry["landmarks"], np.float32) for shot, entry in photos.items()}
 
 
 def _read_card(folder: Path, number: int, settings: dict[str, Any]) -> dict[str, Any]:
@@ -180,20 +210,20 @@ def _read_card(folder: Path, number: int, settings: dict[str, Any]) -> dict[str,
     return {"settings": made_with, "photos": {}}
 
 
-def _is_whole(folder: Path, name: str, expression: str, card: dict[str, Any]) -> bool:
-    path = folder / photo_path(name, expression)
-    entry = card["photos"].get(expression)
+def _is_whole(folder: Path, name: str, shot: str, card: dict[str, Any]) -> bool:
+    path = folder / photo_path(name, shot)
+    entry = card["photos"].get(shot)
     return entry is not None and path.is_file() and file_sha256(path) == entry["sha256"]
 
 
-def _write_table(folder: Path, drawn: list[dict[str, Array]], expressions: list[str]) -> None:
+def _write_table(folder: Path, drawn: list[dict[str, Array]], settings: dict[str, Any]) -> None:
     rows, landmarks = [], {}
     for number, points in enumerate(drawn):
         name = person_name(number)
-        for expression in expressions:
-            path = photo_path(name, expression)
-            rows.append({"path": path, "person": name, "expression": expression})
-            landmarks[path] = points[expression]
+        for shot in shots_of(settings):
+            path = photo_path(name, shot.name)
+            rows.append({"path": path, "person": name, **asdict(shot)})
+            landmarks[path] = points[shot.name]
     table = photo_table(rows)
     with whole_file(folder / LANDMARKS) as temporary:
         np.save(temporary, np.stack([landmarks[path] for path in table["path"]]))

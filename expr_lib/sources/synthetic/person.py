@@ -4,27 +4,29 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from scipy.ndimage import gaussian_filter
 
-from expr_lib.sources.synthetic import hair as hairdresser
-from expr_lib.sources.synthetic import skin
-from expr_lib.sources.synthetic.canonical import Array
-from expr_lib.sources.synthetic.hair import Hair
-from expr_lib.sources.synthetic.shape import draw_traits, shape_head
-from expr_lib.sources.synthetic.template import template
-from expr_lib.sources.synthetic.texture import texture_space
+from expr_lib.sources.synthetic import skin, strands
+from expr_lib.sources.synthetic.canonical import Array, brow_centre
+from expr_lib.sources.synthetic.hair import Hair, draw_hair, paint_scalp
+from expr_lib.sources.synthetic.head import head
+from expr_lib.sources.synthetic.shape import Body, draw_weights, shape_head
+from expr_lib.sources.synthetic.strands import FaceHairs, Glasses, Strands
+from expr_lib.sources.synthetic.texture import smooth_noise, texture_space
 
 IRIS_COLOURS = {
-    "brown": (0.055, 0.025, 0.010),
-    "dark brown": (0.022, 0.010, 0.006),
+    "brown": (0.060, 0.028, 0.011),
+    "dark brown": (0.024, 0.011, 0.006),
     "hazel": (0.10, 0.065, 0.022),
     "green": (0.10, 0.12, 0.05),
-    "blue": (0.10, 0.17, 0.26),
-    "grey": (0.14, 0.17, 0.19),
+    "blue": (0.11, 0.18, 0.27),
+    "grey": (0.15, 0.18, 0.20),
 }
 # one stream of random numbers a part, so that new hair does not change old noses
-_STREAMS = ("body", "skin", "hair", "scalp", "strands", "eyes", "clothes", "style", "studio")
+_STREAMS = [
+    *("body", "shape", "skin", "hair", "scalp", "strands", "brows", "beard"),
+    *("eyes", "clothes", "style", "studio"),
+]
 
 
 @dataclass(frozen=True)
@@ -32,72 +34,77 @@ class Light:
     """A key light from one side, a weaker fill from the other, and light from everywhere.
 
     direction  towards the key light: x right, y down, z to the camera
+    softness   0 a hard shadow .. 2 a very soft one
     """
 
     direction: tuple[float, float, float] = (-0.30, -0.50, 0.80)
-    key: float = 1.30
-    fill: float = 0.20
-    ambient: float = 0.30
+    key: float = 1.20
+    fill: float = 0.22
+    ambient: float = 0.42
     colour: tuple[float, float, float] = (1.0, 0.98, 0.95)
     exposure: float = 0.92
+    softness: float = 1.0
 
 
 @dataclass(frozen=True)
 class Clothes:
-    """Shirt, neck and ears, which frame the face; eye distances, the ears' angle in radians."""
+    """What is worn: shirt RGB, height of the neckline, depth of its V, and glasses."""
 
     shirt: Array
+    neckline: float
     v_neck: float
-    neck_width: float
-    ear_size: float
-    ear_angle: float
+    glasses: Glasses | None
 
 
 @dataclass(frozen=True)
 class Person:
     """One drawn person, determined by `seed` alone; pickled as the seed and drawn again.
 
-    age           0 young .. 1 old; `tone` 0 light skin .. 1 dark
-    vertices      (V, 3) the neutral head, the template's vertices, eye distances
-    hair_offset   (rows * columns,) how far hair stands off the head, eye distances
-    texture       (8, HEIGHT, WIDTH) linear RGB (3), hair, lip, depth inside the eye, slopes (2)
-    strands       (256, 768) streaks of hanging hair, or None
+    years         age, 6 to 85
+    tone          0 light skin .. 1 dark; `races` weights of the mesh's three
+    vertices      (V, 3) the neutral head, eye distances
+    texture       (HEIGHT, WIDTH, 6) linear RGB, slopes (2), share of hair
     style         action unit -> how strongly this person moves it, about 1
     light         the studio light of this person's photos; `background` its linear RGB
     """
 
     seed: int
     male: bool = field(init=False)
-    age: float = field(init=False)
+    years: float = field(init=False)
     tone: float = field(init=False)
+    races: tuple[float, float, float] = field(init=False)
+    weight: float = field(init=False)
+    makeup: bool = field(init=False)
+    beard_kind: str = field(init=False)
     vertices: Array = field(init=False, repr=False, compare=False)
     skin_colour: Array = field(init=False, repr=False, compare=False)
     hair: Hair = field(init=False, repr=False, compare=False)
-    hair_offset: Array = field(init=False, repr=False, compare=False)
-    texture: Tensor = field(init=False, repr=False, compare=False)
-    strands: Tensor | None = field(init=False, repr=False, compare=False)
+    scalp: Strands | None = field(init=False, repr=False, compare=False)
+    face_hairs: tuple[FaceHairs, ...] = field(init=False, repr=False, compare=False)
+    texture: Array = field(init=False, repr=False, compare=False)
     oil: float = field(init=False, repr=False)
-    iris_colour: Array = field(init=False, repr=False, compare=False)
+    iris: Array = field(init=False, repr=False, compare=False)
     iris_pattern: Array = field(init=False, repr=False, compare=False)
+    teeth: Array = field(init=False, repr=False, compare=False)
     clothes: Clothes = field(init=False, repr=False, compare=False)
     style: dict[str, float] = field(init=False, repr=False, compare=False)
     light: Light = field(init=False, repr=False)
     background: tuple[float, float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        body = self._stream("body")
-        male = bool(body.random() < 0.5)
-        age, tone = float(body.beta(1.6, 2.2)), float(body.random())
-        self._set(male=male, age=age, tone=tone)
-        traits = draw_traits(body, male, tone)
-        self._set(vertices=shape_head(template(), traits, body))
+        base = head()
+        self._draw_body()
+        body = Body(self.male, self.years, self.races, self.weight)
+        self._set(vertices=shape_head(base, draw_weights(self._stream("shape"), body)))
         self._paint()
+        self._set(clothes=_draw_clothes(self._stream("clothes"), self.years))
+        self._grow()
         self._draw_eyes()
-        self._set(clothes=_draw_clothes(self._stream("clothes"), male))
         rng = self._stream("style")
-        units = template().fields
-        self._set(style={unit: float(np.exp(0.16 * rng.standard_normal())) for unit in units})
-        light, background = _draw_studio(self._stream("studio"))
+        numbers = sorted({unit.rstrip("LR") for unit in base.unit_names})
+        gains = {number: float(np.exp(0.11 * rng.standard_normal())) for number in numbers}
+        self._set(style={unit: gains[unit.rstrip("LR")] for unit in base.unit_names})
+        light, background = _draw_studio(self._stream("studio"), self.tone)
         self._set(light=light, background=background)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -110,87 +117,151 @@ class Person:
             object.__setattr__(self, name, value)
 
     def _stream(self, part: str) -> np.random.Generator:
-        index = _STREAMS.index(part)
-        return np.random.default_rng([7919, self.seed, index] if index else [7919, self.seed])
+        return np.random.default_rng([7919, self.seed, _STREAMS.index(part)])
+
+    def _draw_body(self) -> None:
+        rng = self._stream("body")
+        male = bool(rng.random() < 0.5)
+        child = rng.random() < 0.12
+        years = rng.uniform(7, 16) if child else 18 + 60 * rng.beta(1.15, 1.8)
+        races = tuple(float(share) for share in rng.dirichlet([0.22, 0.20, 0.20]))
+        mean_tone = float(np.dot(races, [0.18, 0.80, 0.33]))
+        tone = float(np.clip(rng.normal(mean_tone, 0.11), 0, 1))
+        weight = float(np.clip(rng.normal(0.5, 0.2), 0, 1))
+        makeup = bool(not male and years > 17 and rng.random() < 0.45)
+        kinds = (0.45, 0.28, 0.15, 0.04, 0.08)
+        beard = str(rng.choice(strands.BEARDS, p=kinds)) if male and years > 19 else "none"
+        self._set(male=male, years=float(years), tone=tone, races=races, weight=weight)
+        self._set(makeup=makeup, beard_kind=beard)
+
+    @property
+    def age(self) -> float:
+        """Age of the skin: 0 child .. 1 old."""
+        return float(np.clip((self.years - 10) / 65, 0, 1))
 
     def _paint(self) -> None:
         space, rng = texture_space(), self._stream("skin")
         colour = skin.draw_skin_colour(rng, self.tone)
-        hair = hairdresser.draw_hair(self._stream("hair"), self.male, self.age, self.tone)
+        african, asian = self.races[1], self.races[2]
+        hair = draw_hair(self._stream("hair"), self.male, self.years, african, asian)
         canvas = skin.paint_complexion(space, rng, colour, self.tone, self.age)
-        skin.paint_lips(canvas, space, rng, colour, self.tone, self.male)
+        skin.paint_lips(canvas, space, rng, colour, self.tone, self.makeup)
         skin.paint_nostrils(canvas, space)
-        skin.paint_lids(canvas, space, rng, self.male)
+        skin.paint_lids(canvas, space, rng, self.makeup)
         skin.add_pores(canvas, space, rng, self.age)
-        oil = rng.uniform(0.5, 1.3)
-        rng = self._stream("scalp")
-        offset = hairdresser.hair_offset(template(), rng, hair, self.male)
-        hairdresser.paint_brows(canvas, space, rng, hair, self.male)
-        if self.male:
-            hairdresser.paint_beard(canvas, space, rng, hair, colour)
-        cover = hairdresser.paint_scalp(canvas, space, rng, hair)
-        layers = [*canvas.albedo, cover, space.lip, space.eye_depth]
-        layers += canvas.relief_slopes()
-        texture = torch.from_numpy(np.stack(layers).astype(np.float32))
-        strands = None
-        if hair.curtain is not None:
-            streaks = hairdresser.strand_texture(self._stream("strands"), hair.curly)
-            strands = torch.from_numpy(streaks)
-        self._set(skin_colour=colour, hair=hair, hair_offset=offset, oil=oil)
-        self._set(texture=texture, strands=strands)
+        oil = rng.uniform(0.5, 1.2)
+        self._shade_beard(canvas, hair, colour)
+        self._shade_brows(canvas, hair)
+        cover = paint_scalp(canvas, space, self._stream("scalp"), hair)
+        layers = [*canvas.albedo, *canvas.relief_slopes(), cover]
+        texture = np.ascontiguousarray(np.stack(layers, -1), np.float32)
+        self._set(skin_colour=colour, hair=hair, oil=oil, texture=texture)
+
+    def _shade_beard(self, canvas: skin.Canvas, hair: Hair, colour: Array) -> None:
+        space, rng = texture_space(), self._stream("beard")
+        if not self.male or self.years < 17:
+            return
+        amount = {"none": 0.07, "stubble": rng.uniform(0.18, 0.42)}.get(self.beard_kind, 0.45)
+        kind = self.beard_kind
+        mask = strands.beard_density(kind if amount == 0.45 else "beard", space.x, space.y)
+        mask = gaussian_filter(mask * (1 - space.lip) * (np.cos(space.angle) > 0), 3)
+        hairs = 0.5 * smooth_noise(rng, (3.5, 1.1)) + 0.5 * smooth_noise(rng, (1.5, 1.0))
+        canvas.lay(
+            np.minimum(hair.colour * 0.7, 0.16) + 0.12 * colour,
+            np.clip(mask * amount * (1 + 0.2 * hairs), 0, 0.9),
+        )
+
+    def _shade_brows(self, canvas: skin.Canvas, hair: Hair) -> None:
+        """The skin under the eyebrows looks a little darker."""
+        space = texture_space()
+        centre = brow_centre(space.ax)
+        shade = np.exp(-(((space.y - centre) / 0.045) ** 2)) * (space.ax > 0.15) * (space.ax < 0.9)
+        canvas.lay(hair.colour, gaussian_filter(shade, 2) * 0.22)
+
+    def _grow(self) -> None:
+        base, rng = head(), self._stream("strands")
+        scalp = strands.grow_scalp(base, self.vertices, rng, self.hair)
+        rng = self._stream("brows")
+        hairs = [
+            strands.grow_brows(base, rng, self.hair, self.male, self.years),
+            strands.grow_lashes(base, rng, self.male, self.makeup),
+            strands.grow_beard(base, self._stream("beard"), self.hair, self.beard_kind),
+        ]
+        if self.clothes.glasses is not None:
+            hairs.append(strands.wear_glasses(base, self.vertices, self.clothes.glasses))
+        self._set(scalp=scalp, face_hairs=tuple(part for part in hairs if part is not None))
 
     def _draw_eyes(self) -> None:
         rng = self._stream("eyes")
-        if self.tone > 0.45 or self.hair.colour_name == "black":
+        if self.races[0] < 0.5 or self.tone > 0.5:
             name = rng.choice(["brown", "dark brown"])
         else:
             name = rng.choice(list(IRIS_COLOURS), p=[0.27, 0.12, 0.15, 0.13, 0.22, 0.11])
         colour = np.array(IRIS_COLOURS[str(name)]) * np.exp(0.15 * rng.standard_normal())
-        self._set(iris_colour=colour, iris_pattern=rng.random(64))
+        white = np.array([0.56, 0.50, 0.47]) * np.exp(0.05 * rng.standard_normal())
+        white[2] *= 1 - 0.15 * self.age
+        self._set(iris=np.r_[colour, white, rng.uniform(0.85, 1.2)].astype(np.float32))
+        self._set(iris_pattern=rng.random(64).astype(np.float32))
+        yellow = 1 - np.array([0.0, 0.05, 0.16]) * (0.5 + 0.8 * self.age * rng.random())
+        self._set(teeth=(np.array([0.68, 0.63, 0.56]) * yellow).astype(np.float32))
 
     @property
     def folds_at_rest(self) -> dict[str, float]:
         """Depth of the folds of the relaxed face."""
-        squared = self.age**2
+        old = self.age**2
         return {
-            "nasolabial": 0.10 + 0.45 * self.age,
-            "undereye": 0.06 + 0.4 * self.age,
-            "forehead": 0.45 * squared,
-            "crow": 0.5 * squared,
-            "glabella": 0.35 * squared,
-            "marionette": 0.35 * squared,
-            "chin": 0.12,
+            "nasolabial": 0.35 * self.age,
+            "undereye": 0.05 + 0.40 * self.age,
+            "forehead": 0.55 * old,
+            "crow": 0.6 * old,
+            "glabella": 0.4 * old,
+            "marionette": 0.45 * old,
+            "chin": 0.08,
+            "neck": 0.5 * self.age,
         }
 
     @property
     def fold_gain(self) -> float:
         """How deeply this skin folds when it moves."""
-        return 0.35 + 0.65 * self.age
+        return 0.25 + 0.75 * self.age
 
 
-def _draw_clothes(rng: np.random.Generator, male: bool) -> Clothes:
-    dark = np.array([0.02, 0.02, 0.022])
-    bright = rng.uniform(0.02, 0.5, 3) * 0.5 + 0.25 * rng.random()
+def _draw_clothes(rng: np.random.Generator, years: float) -> Clothes:
+    dark = np.array([0.02, 0.02, 0.022]) * rng.uniform(0.8, 2.5)
+    white = np.array([0.62, 0.62, 0.62]) * rng.uniform(0.7, 1.0)
+    bright = rng.uniform(0.02, 0.5, 3) * 0.5 + 0.2 * rng.random()
+    shirt = [dark, white, bright][int(rng.choice(3, p=[0.35, 0.25, 0.4]))]
+    wears = rng.random() < np.interp(years, [10, 40, 70], [0.04, 0.09, 0.25])
+    frame = None
+    if wears:
+        frame = Glasses(
+            half_width=rng.uniform(0.36, 0.42),
+            half_height=rng.uniform(0.25, 0.33),
+            squareness=rng.uniform(2.0, 4.5),
+            thickness=rng.uniform(0.018, 0.045),
+            brightness=float(rng.choice([0.008, 0.02, 0.12])),
+        )
     return Clothes(
-        shirt=dark if rng.random() < 0.5 else bright,
-        v_neck=float(rng.choice([0.0, 0.0, 0.25])),
-        neck_width=0.88 + (0.10 if male else -0.10) + 0.04 * rng.standard_normal(),
-        ear_size=0.90 + 0.06 * rng.standard_normal(),
-        ear_angle=0.38 + 0.10 * rng.standard_normal(),
+        shirt=shirt,
+        neckline=float(rng.uniform(2.35, 2.65)),
+        v_neck=float(rng.choice([0.0, 0.0, 0.3])),
+        glasses=frame,
     )
 
 
-def _draw_studio(rng: np.random.Generator) -> tuple[Light, tuple[float, float, float]]:
-    """A mild variety of lights, from the left or the right, and of plain backgrounds."""
-    side = rng.uniform(-0.5, 0.5)
-    warmth = rng.uniform(-0.04, 0.04)
+def _draw_studio(rng: np.random.Generator, tone: float) -> tuple[Light, tuple[float, float, float]]:
+    """A variety of lights, from the left or the right, and of plain backgrounds."""
+    side = rng.uniform(-0.65, 0.65)
+    warmth = rng.uniform(-0.05, 0.05)
     light = Light(
-        direction=(side, rng.uniform(-0.7, -0.35), 0.80),
-        key=rng.uniform(1.10, 1.40),
-        fill=rng.uniform(0.18, 0.35),
-        ambient=rng.uniform(0.26, 0.36),
+        direction=(side, rng.uniform(-0.75, -0.35), 0.80),
+        key=rng.uniform(1.15, 1.45),
+        fill=rng.uniform(0.14, 0.30),
+        ambient=rng.uniform(0.28, 0.40),
         colour=(1.0 + warmth, 0.98, 0.95 - warmth),
+        exposure=rng.uniform(0.86, 0.98) * (1 + 0.25 * tone),
+        softness=rng.uniform(0.8, 2.0),
     )
-    grey = rng.uniform(0.28, 0.75)
+    grey = rng.uniform(0.22, 0.72)
     red, green, blue = grey * rng.uniform(0.90, 1.08, 3)
-    return light, (red, green, blue)
+    return light, (float(red), float(green), float(blue))

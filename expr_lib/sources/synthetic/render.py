@@ -2,31 +2,32 @@
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as functional
-from torch import Tensor
 
 from expr_lib.errors import BadSetting
+from expr_lib.sources.synthetic import shading
 from expr_lib.sources.synthetic.camera import Camera
 from expr_lib.sources.synthetic.canonical import Array
-from expr_lib.sources.synthetic.eyes import draw_eyes
-from expr_lib.sources.synthetic.meshes import build_scene, move_head, tensor
-from expr_lib.sources.synthetic.mouth import draw_mouth
+from expr_lib.sources.synthetic.head import Head, head
 from expr_lib.sources.synthetic.person import Light, Person
-from expr_lib.sources.synthetic.shading import light_direction, shade
-from expr_lib.sources.synthetic.surface import see
-from expr_lib.sources.synthetic.template import template
-from expr_lib.sources.synthetic.units import EYES_DOWN
+from expr_lib.sources.synthetic.raster import (
+    draw_strands,
+    interpolate,
+    vertex_normals,
+    visible_triangles,
+)
+from expr_lib.sources.synthetic.strands import SKULL_CENTRE, FaceHairs, Strands
+from expr_lib.sources.synthetic.units import GAZE_UNITS, UNIT_ACTIONS
 from expr_lib.sources.synthetic.wrinkles import fold_depth
 
 SMALLEST = 64
 """Smallest picture, pixels."""
-_EYES_DOWN_DEGREES = 14
+_GAZE_DEGREES = 22
+"""How far units 61 to 64 turn the eyes at weight 1."""
+_VERGENCE = math.degrees(math.atan2(0.5, 26))
 _GRAIN = 0.006
 
 
@@ -37,22 +38,13 @@ class Rendered:
     image      (size, size, 3) uint8 RGB, C-contiguous
     landmarks  (68, 2) float32 pixels, iBUG order, true by construction
     mask       (size, size) float32 in 0..1, 1 where the person is
+    face       (size, size) float32 in 0..1, 1 where the skin of the face is: no hair, ears, neck
     """
 
     image: Array
     landmarks: Array
     mask: Array
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Work with one torch thread: the same bytes whatever the caller's setting."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    face: Array
 
 
 def render(
@@ -63,85 +55,254 @@ def render(
     yaw: float = 0.0,
     pitch: float = 0.0,
     roll: float = 0.0,
-    gaze: tuple[float, float] = (0.0, 0.0),
+    gaze: float = 0.0,
     light: Light | None = None,
-    supersampling: float = 2.0,
+    supersampling: int = 2,
 ) -> Rendered:
     """Draw one photo; the same arguments give the same bytes on one machine.
 
-    units             FACS action unit -> weight, as `expression_units` gives
-    size              side of the picture, pixels, at least 64
-    yaw, pitch, roll  the head's, degrees; good for yaw up to 45
-    gaze              yaw and pitch of the eyes in the head, degrees
+    units             FACS action unit -> weight, 0..1 by the manual; any mix works
+    size              side of the picture, pixels, even and at least 64
+    yaw, pitch, roll  the head's, degrees; positive yaw turns the nose to the image's right
+    gaze              the eyes', degrees in the head, positive to the image's right; units 61 to 64
+                      add to it
     light             None is the person's own
-    supersampling     pixels drawn for each one of the picture, along a side: 1 (fast, jagged) to 4
+    supersampling     pixels drawn for each one of the picture, along a side: 1 (jagged), 2 or 4
     raises            BadSetting when a unit is unknown or a size is out of range
     """
     _check(units, size, supersampling)
     light = light or person.light
-    with one_thread(), torch.inference_mode():
-        activity = {u: w * person.style[u] for u, w in units.items() if u != EYES_DOWN}
-        vertices = move_head(person, activity)
-        marks = vertices[template().grid :]
-        camera = Camera(round(size * supersampling), yaw, pitch, roll)
-        folds = fold_depth(person.folds_at_rest, person.fold_gain, activity)
-        surface = see(person, build_scene(person, vertices), camera, folds)
-        down = _EYES_DOWN_DEGREES * units.get(EYES_DOWN, 0.0)
-        draw_eyes(surface, person, camera, (gaze[0], gaze[1] + down))
-        draw_mouth(surface, person, camera, marks)
-        colours = shade(surface, person, camera, light, size)
-        picture = _backdrop(person, light, camera.size)
-        picture[surface.pixel] = colours
-        covered = torch.zeros(camera.size**2, 1)
-        covered[surface.pixel] = 1
-        settings = repr((person.seed, sorted(units.items()), size, yaw, pitch, roll, gaze))
-        image = _develop(_reduce(picture, size), light, zlib.crc32(settings.encode()))
-        scale = camera.size / size
-        landmarks = (camera.landmarks(tensor(marks)) + 0.5) / scale - 0.5
-        mask = _reduce(covered, size)[0]
-        return Rendered(image, landmarks.numpy(), mask.numpy())
+    base = head()
+    camera = Camera(size * supersampling, yaw, pitch, roll)
+    activity = {unit: weight * person.style.get(unit, 1.0) for unit, weight in units.items()}
+    vertices = _move(base, person, activity)
+    seen = camera.view(vertices)
+    places = camera.project(seen)
+    picture = _Picture(base, person, camera, light, vertices, seen, places)
+    folds = fold_depth(person.folds_at_rest, person.fold_gain, activity)
+    image, cover, face = picture.draw(folds, _gaze_angles(gaze, units))
+    settings = repr((person.seed, sorted(units.items()), size, yaw, pitch, roll))
+    developed = _develop(_reduce(image, size), light, zlib.crc32(settings.encode()))
+    marks = camera.landmarks(base.landmarks @ places)
+    return Rendered(
+        image=developed,
+        landmarks=((marks + 0.5) / supersampling - 0.5).astype(np.float32),
+        mask=_reduce(cover, size),
+        face=_reduce(face.astype(np.float32), size),
+    )
 
 
-def _check(units: Mapping[str, float], size: int, supersampling: float) -> None:
-    known = {*template().fields, EYES_DOWN}
-    unknown = sorted(set(units) - known)
+def _check(units: Mapping[str, float], size: int, supersampling: int) -> None:
+    known = [*UNIT_ACTIONS, *(unit for unit in GAZE_UNITS if unit not in UNIT_ACTIONS)]
+    unknown = sorted(set(units) - set(known))
     if unknown:
         raise BadSetting(
             f"unknown action unit {unknown[0]!r}; choose among {', '.join(sorted(known))}"
         )
     if not all(math.isfinite(weight) for weight in units.values()):
         raise BadSetting("the weight of an action unit is not finite; give numbers of about 0 to 1")
-    if size < SMALLEST:
-        raise BadSetting(f"size {size} is too small to draw a face; ask for {SMALLEST} or more")
-    if not 1 <= supersampling <= 4:
-        raise BadSetting(f"supersampling {supersampling} is out of range; choose 1 to 4")
+    if size < SMALLEST or size % 2:
+        raise BadSetting(f"size {size} does not do; ask for an even number from {SMALLEST} up")
+    if supersampling not in (1, 2, 4):
+        raise BadSetting(f"supersampling {supersampling} is out of range; choose 1, 2 or 4")
 
 
-def _backdrop(person: Person, light: Light, side: int) -> Tensor:
-    """A plain wall (side * side, 3), linear RGB, lighter behind the head and by the light."""
-    line = torch.linspace(-1, 1, side)
-    y, x = line[:, None], line[None]
-    towards = float(light_direction(light)[0])
-    brightness = 1.1 - 0.22 * (x**2 + y**2) - 0.10 * x * towards - 0.06 * y
-    return (brightness[..., None] * tensor(person.background)).reshape(-1, 3)
+def _move(base: Head, person: Person, activity: Mapping[str, float]) -> Array:
+    """The head's vertices (V, 3) float32 with each unit's field added at its weight."""
+    chosen = [k for k, unit in enumerate(base.unit_names) if activity.get(unit)]
+    vertices = person.vertices.copy()
+    for k in chosen:
+        vertices += np.float32(activity[base.unit_names[k]]) * base.units[k]
+    return vertices
 
 
-def _reduce(picture: Tensor, size: int) -> Tensor:
-    """Reduce (side * side, C) to (C, size, size)."""
-    side = round(math.sqrt(len(picture)))
-    image = picture.view(1, side, side, -1).permute(0, 3, 1, 2)
-    if side % size == 0:
-        return functional.avg_pool2d(image, side // size)[0]
-    return functional.interpolate(image, size=(size, size), mode="bilinear", antialias=True)[0]
+def _gaze_angles(gaze: float, units: Mapping[str, float]) -> tuple[float, float]:
+    turn = _GAZE_DEGREES * (units.get("61", 0.0) - units.get("62", 0.0))
+    down = 1.5 + _GAZE_DEGREES * (units.get("64", 0.0) - units.get("63", 0.0))
+    return gaze + turn, down
 
 
-def _develop(image: Tensor, light: Light, grain_seed: int) -> Array:
-    """Linear (3, H, W) to uint8 (H, W, 3): exposure, a soft shoulder, sRGB, a little grain."""
-    image = (image * light.exposure).clamp(min=0)
-    image = image / (1 + 0.18 * image) * 1.10
-    curve = 1.055 * image.clamp(min=1e-6) ** (1 / 2.4) - 0.055
-    image = torch.where(image <= 0.0031308, image * 12.92, curve)
-    generator = torch.Generator().manual_seed(grain_seed)
-    image = image + _GRAIN * torch.randn(image.shape, generator=generator)
-    levels = (image.permute(1, 2, 0).clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-    return np.ascontiguousarray(levels.numpy())
+class _Picture:
+    """The parts of one picture on their way to pixels."""
+
+    def __init__(
+        self,
+        base: Head,
+        person: Person,
+        camera: Camera,
+        light: Light,
+        vertices: Array,
+        seen: Array,
+        places: Array,
+    ) -> None:
+        self.base, self.person, self.camera, self.light = base, person, camera, light
+        self.vertices, self.seen, self.places = vertices, seen, places
+        self.normals = vertex_normals(seen, base.faces)
+        towards = np.array(light.direction, np.float64)
+        self.frame = shading.shadow_frame(towards / np.linalg.norm(towards))
+
+    def draw(self, folds: Array, gaze: tuple[float, float]) -> tuple[Array, Array, Array]:
+        """Linear picture (size, size, 3), and the person's and the face's cover (size, size)."""
+        base, person, camera = self.base, self.person, self.camera
+        one_sided = np.zeros(len(base.faces), np.bool_)
+        triangle, weights, depth = visible_triangles(
+            self.places, base.faces, one_sided, camera.size
+        )
+        carried = np.concatenate([self.normals, base.carried, self.seen, self._eyeballs()], axis=1)
+        carried = interpolate(triangle, weights, base.faces, carried)
+        surface = shading.Surface(
+            *shading.paint_surface(
+                triangle,
+                base.materials,
+                carried,
+                carried[:, :, 13:16],
+                person.texture,
+                folds,
+                camera.turn,
+                person.skin_colour.astype(np.float32),
+                self._clothes(),
+                self._gaze(gaze),
+                person.iris,
+                person.iris_pattern,
+                person.teeth,
+                1.0 / camera.unit,
+            )
+        )
+        image = self._light(triangle, depth, carried, surface)
+        cover = (triangle >= 0).astype(np.float32)
+        face = cover * (surface.flesh > 0.9) * (carried[:, :, shading.EAR] < 0.5)
+        face *= (carried[:, :, shading.HEIGHT_AT] < 1.85) * (np.abs(carried[:, :, 3]) < 1.45)
+        self._draw_hair(image, cover, depth, face)
+        return image, cover, face
+
+    def _eyeballs(self) -> Array:
+        """Place (V, 3) on the ball of each eye's vertices, in radii from its centre."""
+        out = np.zeros((len(self.seen), 3), np.float32)
+        for part in self.base.eyes:
+            ball = self.seen[part]
+            centre = (ball.min(0) + ball.max(0)) / 2
+            out[part] = (ball - centre) / (np.ptp(ball, axis=0)[:2].mean() / 2)
+        return out
+
+    def _gaze(self, angles: tuple[float, float]) -> Array:
+        yaw, pitch = (math.radians(angle) for angle in angles)
+        ahead = [math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)]
+        return (self.camera.turn @ np.array(ahead, np.float32)).astype(np.float32)
+
+    def _clothes(self) -> Array:
+        clothes = self.person.clothes
+        rest = [clothes.neckline, clothes.v_neck, self.person.oil]
+        return np.array([*clothes.shirt, *rest], np.float32)
+
+    def _lights(self) -> Array:
+        light = self.light
+        colour = np.array(light.colour)
+        key, fill = light.key * colour, np.full(3, light.fill)
+        ambient = light.ambient * np.array([1.0, 1.0, 1.02])
+        spread = light.softness * 1.3
+        return np.array([*key, *fill, *ambient, spread, 0.0, 0.0], np.float32)
+
+    def _light(
+        self, triangle: Array, depth: Array, carried: Array, surface: shading.Surface
+    ) -> Array:
+        camera = self.camera
+        shadows, low, unit = shading.shadow_map(self.seen, self.base.faces, self.frame)
+        if self.person.scalp is not None:
+            self.scalp_seen = camera.view(self.person.scalp.points)
+            shading.splat_strands(shadows, low, unit, self.frame, self.scalp_seen)
+        occlusion = shading.occlusion_of(shading.background_depth(depth), camera.unit)
+        received, mirrored = shading.shine(
+            triangle,
+            self.base.materials,
+            carried[:, :, 10:13],
+            surface.normal,
+            surface.gloss,
+            surface.sharpness,
+            surface.flesh,
+            carried[:, :, shading.OPEN],
+            occlusion.astype(np.float32),
+            shadows,
+            low,
+            unit,
+            self.frame,
+            self._lights(),
+        )
+        return shading.compose(
+            triangle,
+            surface.albedo,
+            received,
+            shading.spread_under_skin(received, surface.flesh, camera.unit),
+            surface.flesh,
+            mirrored,
+            np.array(self.person.background, np.float32),
+            float(self.frame[2, 0]),
+        )
+
+    def _draw_hair(self, image: Array, cover: Array, depth: Array, face: Array) -> None:
+        camera, person = self.camera, self.person
+        for hairs in person.face_hairs:
+            points = hairs.anchors @ self.seen
+            if hairs.lift.ndim == 1:
+                points = points + hairs.lift[:, None] * (hairs.anchors @ self.normals)
+            else:
+                points = points + hairs.lift @ camera.turn.T
+            points = points.reshape(-1, hairs.steps, 3).astype(np.float32)
+            self._draw_strands(image, cover, depth, hairs, points, 0.3)
+        if person.scalp is not None:
+            self._draw_strands(image, cover, depth, person.scalp, self.scalp_seen, 1.0)
+
+    def _draw_strands(
+        self,
+        image: Array,
+        cover: Array,
+        depth: Array,
+        hairs: Strands | FaceHairs,
+        seen: Array,
+        gleam: float,
+    ) -> None:
+        places = self.camera.project(seen)
+        order = np.argsort(places[:, :, 2].mean(1))
+        middle = self.camera.view(SKULL_CENTRE.astype(np.float32))
+        colours = shading.light_strands(
+            seen, hairs.colours, middle, self.frame, self._lights(), gleam
+        )
+        widths = (hairs.width * self.camera.unit).astype(np.float32)
+        draw_strands(
+            image,
+            cover,
+            depth,
+            order,
+            places,
+            colours,
+            widths,
+            hairs.opacity,
+        )
+
+
+def _reduce(picture: Array, size: int) -> Array:
+    """Reduce (side, side, ...) to (size, size, ...) by the mean of blocks."""
+    while len(picture) > size:
+        picture = shading.halved(picture)
+    return picture
+
+
+def _develop(image: Array, light: Light, grain_seed: int) -> Array:
+    """Linear (H, W, 3) to uint8: exposure, a soft shoulder, sRGB, a little grain."""
+    image = np.clip(image * np.float32(light.exposure), 0, 5)
+    image = image / (1 + np.float32(0.18) * image) * np.float32(1.10)
+    steps = np.sqrt(image) * (len(_SRGB) - 1) / _SRGB_TOP  # finer steps in the dark
+    levels = _SRGB[np.minimum(steps.astype(np.int32), len(_SRGB) - 1)]
+    rng = np.random.default_rng(grain_seed)
+    levels += 255 * _GRAIN * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.ascontiguousarray((np.clip(levels, 0, 255) + np.float32(0.5)).astype(np.uint8))
+
+
+def _srgb_table() -> Array:
+    linear = (np.linspace(0, _SRGB_TOP, 8192) ** 2).clip(0, 1)
+    curve = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return (255 * curve).astype(np.float32)
+
+
+_SRGB_TOP = 1.1
+_SRGB = _srgb_table()
+"""sRGB levels of linear light, by its square root."""

@@ -1,139 +1,455 @@
-"""Light on the surfaces: soft shadows, diffuse light, highlights on skin, eyes, teeth and hair."""
+"""What each pixel shows and how it is lit: skin, eyes, teeth, cloth, shadows."""
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as functional
-from torch import Tensor
+from numba import njit
+from scipy.ndimage import gaussian_filter
 
-from expr_lib.sources.synthetic.camera import Camera
-from expr_lib.sources.synthetic.hair import SHAVED
-from expr_lib.sources.synthetic.meshes import tensor
-from expr_lib.sources.synthetic.person import Light, Person
-from expr_lib.sources.synthetic.surface import Surface
-from expr_lib.sources.synthetic.template import MOUTH
+from expr_lib.sources.synthetic.canonical import BOTTOM, TOP, Array
+from expr_lib.sources.synthetic.head import EYE, SKIN, TEETH
+from expr_lib.sources.synthetic.raster import FAR, visible_triangles
+from expr_lib.sources.synthetic.texture import HEIGHT, WIDTH
+from expr_lib.sources.synthetic.wrinkles import FIRST_COLUMN, FRONT_WIDTH
 
-_BEHIND = -3.2
-"""Depth of the empty background, eye distances."""
-_WRAP = (0.34, 0.20, 0.15)
-"""How far light creeps around skin, red the farthest."""
-_SHADOW_TINT = (0.62, 0.72, 0.76)
-
-
-def light_direction(light: Light) -> Tensor:
-    """Unit vector (3,) towards the key light, in the camera's frame."""
-    direction = np.array(light.direction, float)
-    return tensor(direction / np.linalg.norm(direction))
+ANGLE, HEIGHT_AT, LIP, MOUTH, OPEN, EAR, ACROSS = 3, 4, 5, 6, 7, 8, 9
+"""Channels of what vertices carry, after the three of the normal."""
+_IRIS, _PUPIL = 0.445, 0.17
+"""Half the angle, radians, under which iris and pupil are seen from the eye's centre."""
+_SHADOW_SIZE = 288
+_SPREAD = (0.060, 0.026, 0.014)
+"""How far red, green and blue light creep under the skin, eye distances (after the red-widest
+profiles of Jensen et al. 2001)."""
 
 
-def blur(image: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of (1, 1, H, W), borders repeated."""
-    radius = max(1, int(2.5 * sigma))
-    steps = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-((steps / sigma) ** 2) / 2)
-    kernel = kernel / kernel.sum()
-    image = functional.pad(image, (radius, radius, 0, 0), mode="replicate")
-    image = functional.conv2d(image, kernel.view(1, 1, 1, -1))
-    image = functional.pad(image, (0, 0, radius, radius), mode="replicate")
-    return functional.conv2d(image, kernel.view(1, 1, -1, 1))
+@dataclass
+class Surface:
+    """What a picture of side `size` shows before it is lit.
 
-
-def occlusion_and_shadow(
-    surface: Surface, camera: Camera, light: Light, size: int
-) -> tuple[Tensor, Tensor]:
-    """How open to the light around each pixel is (0.25..1.06), and how shadowed (0..1).
-
-    size  side of the finished picture; both are found at half of it, from the depths that are seen
+    albedo  (size, size, 3) linear RGB; normal (size, size, 3) in the camera's frame
+    gloss   (size, size) strength of highlights; sharpness (size, size) 0 broad .. 1 pin-sharp
+    flesh   (size, size) 0..1, how much light creeps under the surface
     """
-    depth = torch.full((camera.size * camera.size,), _BEHIND)
-    depth[surface.pixel] = surface.depth
-    depth = depth.view(1, 1, camera.size, camera.size)
-    small = functional.interpolate(depth, size=(size // 2, size // 2), mode="area")
-    unit = camera.unit * (size // 2) / camera.size
-    maps = torch.cat([_openness(small, unit), _shadow(small, unit, light)], 1)
-    maps = functional.interpolate(
-        maps, size=(camera.size, camera.size), mode="bilinear", align_corners=False
-    )
-    openness, shadow = maps[0].reshape(2, -1)[:, surface.pixel]
-    return openness, shadow
+
+    albedo: Array
+    normal: Array
+    gloss: Array
+    sharpness: Array
+    flesh: Array
 
 
-def _openness(depth: Tensor, unit: float) -> Tensor:
-    closed = torch.zeros_like(depth)
-    for radius, weight in ((0.07, 1.3), (0.16, 0.9), (0.36, 0.55)):
-        around = blur(depth.clamp(min=-1.6), max(0.5, radius * unit))
-        closed = closed + weight * ((around - depth) / radius / 1.6).clamp(-0.15, 0.8)
-    return (1 - 0.55 * closed.clamp(-0.1, 1.2)).clamp(0.25, 1.06)
+@njit(cache=True, fastmath=True)
+def _look_up(texture: Array, row: float, column: float, out: Array) -> None:
+    """Bilinear sample of every channel."""
+    row = min(max(row, 0.0), texture.shape[0] - 1.001)
+    column = min(max(column, 0.0), texture.shape[1] - 1.001)
+    r, c = int(row), int(column)
+    fr, fc = np.float32(row - r), np.float32(column - c)
+    one = np.float32(1)
+    w00, w01 = (one - fr) * (one - fc), (one - fr) * fc
+    w10, w11 = fr * (one - fc), fr * fc
+    for k in range(texture.shape[2]):
+        out[k] = (
+            w00 * texture[r, c, k]
+            + w01 * texture[r, c + 1, k]
+            + w10 * texture[r + 1, c, k]
+            + w11 * texture[r + 1, c + 1, k]
+        )
 
 
-def _shadow(depth: Tensor, unit: float, light: Light) -> Tensor:
-    x, y, z = light_direction(light).tolist()
-    side = depth.shape[-1]
-    line = torch.linspace(-1, 1, side)
-    grid = torch.stack(torch.meshgrid(line, line, indexing="ij")[::-1], -1)[None]
-    shadow = torch.zeros_like(depth)
-    for step in range(1, 11):  # along the ray to the light: is anything nearer to the camera?
-        reach = 0.035 * step**1.35
-        moved = grid + tensor([x, y]) * reach * unit * 2 / side
-        there = functional.grid_sample(depth, moved, align_corners=True, padding_mode="border")
-        above = there - (depth + z * reach) - 0.02
-        blocked = (above / (0.05 + 0.10 * reach)).clamp(0, 1) * (above < 0.9)
-        shadow = torch.maximum(shadow, blocked)
-    return blur(shadow, 0.9)
+@njit(cache=True, fastmath=True)
+def paint_surface(
+    triangle: Array,
+    materials: Array,
+    carried: Array,
+    ball: Array,
+    texture: Array,
+    folds: Array,
+    turn: Array,
+    skin: Array,
+    clothes: Array,
+    gaze: Array,
+    iris: Array,
+    fibres: Array,
+    teeth: Array,
+    pixel: float,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Colour, normal and gloss of each pixel.
+
+    triangle   (size, size) the triangle seen; `materials` (F,) of each
+    carried    (size, size, 10 or more) normal, angle, height, lip, mouth, openness, ear, x
+    ball       (size, size, 3) place on the eyeball, in radii from its centre
+    texture    (HEIGHT, WIDTH, 6) linear RGB, two slopes, share of hair
+    folds      (HEIGHT / 2, FRONT_WIDTH / 2, 3) depth and slopes of the skin's folds
+    turn       (3, 3) rotation of the head
+    skin       (3,) its mean colour; `clothes` (8,) shirt RGB, neckline, V, oil, fabric, collar
+    gaze       (3,) direction of the eyes in the camera's frame
+    iris       (7,) iris RGB, white RGB, size of the pupil; `fibres` (64,) its pattern
+    teeth      (3,) their colour; `pixel` size of a pixel, eye distances
+    returns    the five arrays of Surface
+    """
+    size = triangle.shape[0]
+    albedo = np.zeros((size, size, 3), np.float32)
+    normal = np.zeros((size, size, 3), np.float32)
+    gloss = np.zeros((size, size), np.float32)
+    sharpness = np.zeros((size, size), np.float32)
+    flesh = np.zeros((size, size), np.float32)
+    painted, folded = np.zeros(6, np.float32), np.zeros(3, np.float32)
+    for y in range(size):
+        for x in range(size):
+            f = triangle[y, x]
+            if f < 0:
+                continue
+            material = materials[f]
+            nx, ny, nz = carried[y, x, 0], carried[y, x, 1], carried[y, x, 2]
+            opened = carried[y, x, OPEN]
+            if material == SKIN:
+                angle, height = carried[y, x, ANGLE], carried[y, x, HEIGHT_AT]
+                column = (angle / math.pi + 1) / 2 * (WIDTH - 1)
+                row = (height - TOP) / (BOTTOM - TOP) * (HEIGHT - 1)
+                _look_up(texture, row, column, painted)
+                slope_x, slope_y, hairy = painted[3], painted[4], painted[5]
+                fold, at = np.float32(0), column - FIRST_COLUMN
+                if 1 < at < FRONT_WIDTH - 2:
+                    _look_up(folds, row / 2, at / 2, folded)
+                    fold = min(folded[0], np.float32(1.2))
+                    slope_x += folded[1]
+                    slope_y += folded[2]
+                lip, mouth = carried[y, x, LIP], carried[y, x, MOUTH]
+                ear = carried[y, x, EAR]
+                closed = min(max(opened / np.float32(0.55), np.float32(0)), np.float32(1))
+                bounce = math.sqrt(closed)
+                for c in range(3):
+                    colour = painted[c] * (1 - ear) + skin[c] * np.float32(0.95) * ear
+                    # light that bounces in nostrils, ears and between lips turns red
+                    if c == 0:
+                        deep = (1 - np.float32(0.13) * fold) * (0.25 + 0.75 * bounce)
+                    else:
+                        deep = (1 - np.float32(0.16) * fold) * bounce
+                    inner = np.float32(0.16) if c == 0 else np.float32(0.035)
+                    albedo[y, x, c] = colour * deep * (1 - mouth) + inner * mouth
+                # cloth below the neckline
+                across = abs(carried[y, x, ACROSS])
+                v = max(0.0, 1 - across / 0.55) * clothes[4]
+                line = clothes[3] + v - 0.42 * min(across, 1.15) ** 2
+                cloth = min(max((height - line) / pixel * 0.5 + 0.5, 0.0), 1.0)
+                if cloth > 0:
+                    seam = 1 - 0.30 * math.exp(-(((height - line - 0.09) / 0.014) ** 2))
+                    seam -= 0.25 * math.exp(-(((height - line - 0.01) / 0.02) ** 2))
+                    for c in range(3):
+                        fabric = clothes[c] * seam
+                        albedo[y, x, c] += cloth * (fabric - albedo[y, x, c])
+                if cloth < 1:
+                    keep = 1 - cloth
+                    nx -= keep * (turn[0, 0] * slope_x + turn[0, 1] * slope_y)
+                    ny -= keep * (turn[1, 0] * slope_x + turn[1, 1] * slope_y)
+                    nz -= keep * (turn[2, 0] * slope_x + turn[2, 1] * slope_y)
+                gloss[y, x] = clothes[5] * (1 - cloth) * (1 - hairy) * (1 + 0.9 * lip) * opened
+                sharpness[y, x] = 0.25 + 0.35 * lip
+                flesh[y, x] = (1 - cloth) * (1 - 0.7 * hairy)
+            elif material == EYE:
+                px, py, pz = ball[y, x, 0], ball[y, x, 1], ball[y, x, 2]
+                length = math.sqrt(px * px + py * py + pz * pz) + 1e-9
+                nx, ny, nz = px / length, py / length, pz / length
+                cosine = nx * gaze[0] + ny * gaze[1] + nz * gaze[2]
+                away = math.acos(min(max(cosine, -1.0), 1.0))
+                soft = pixel / 0.22
+                around = math.atan2(ny - gaze[1], nx - gaze[0])
+                fibre = fibres[int((around / math.pi + 1) * 31.9) % 64]
+                outward = away / _IRIS
+                bright = (0.70 + 0.5 * fibre) * (1.25 - 0.35 * outward)
+                bright *= 1 + 0.5 * math.exp(-(((outward - 0.5) / 0.2) ** 2))
+                bright *= 1 - 0.75 * math.exp(-(((outward - 1.0) / 0.16) ** 2))
+                in_iris = min(max((_IRIS - away) / (2.5 * soft) + 0.5, 0.0), 1.0)
+                in_pupil = min(max((iris[6] * _PUPIL - away) / soft + 0.5, 0.0), 1.0)
+                side = min(abs(nx - gaze[0]), 1.0)
+                for c in range(3):
+                    white = iris[3 + c] * (1 - (0.10 if c == 0 else 0.28) * side)
+                    inside = iris[c] * bright * (1 - in_pupil) + 0.004 * in_pupil
+                    albedo[y, x, c] = white * (1 - in_iris) + inside * in_iris
+                    albedo[y, x, c] *= 0.25 + 0.75 * min(opened / 0.55, 1.0)
+                # the cornea bulges: its highlight sits as on a smaller, steeper ball
+                bulge = 0.35 * in_iris
+                nx, ny, nz = nx + bulge * nx, ny + bulge * ny, nz
+                gloss[y, x], sharpness[y, x] = 2.2, 1.0
+                flesh[y, x] = 0.0
+            elif material == TEETH:
+                back = (carried[y, x, ACROSS] / 0.42) ** 2  # the arch curves out of the light
+                for c in range(3):
+                    albedo[y, x, c] = teeth[c] * (1 - 0.75 * min(back, 1.0))
+                gloss[y, x], sharpness[y, x] = 0.5, 0.7
+            else:
+                albedo[y, x, 0], albedo[y, x, 1], albedo[y, x, 2] = 0.26, 0.085, 0.080
+                gloss[y, x], sharpness[y, x] = 0.5, 0.5
+            length = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
+            normal[y, x, 0], normal[y, x, 1], normal[y, x, 2] = (
+                nx / length,
+                ny / length,
+                nz / length,
+            )
+    return albedo, normal, gloss, sharpness, flesh
 
 
-def shade(surface: Surface, person: Person, camera: Camera, light: Light, size: int) -> Tensor:
-    """Light (N, 3), linear RGB, that each pixel sends to the camera."""
-    openness, shadow = occlusion_and_shadow(surface, camera, light, size)
-    to_key = light_direction(light)
-    to_fill = functional.normalize(tensor([-float(to_key[0]) * 1.2, -0.15, 0.8]), dim=0)
-    normal = surface.normal
-    towards_key, towards_fill = normal @ to_key, normal @ to_fill
-    wrap = tensor(_WRAP) * ((1 - surface.hair) * (1 - surface.cloth))[:, None]
-
-    def diffuse(cosine: Tensor) -> Tensor:
-        return ((cosine[:, None] + wrap) / (1 + wrap)).clamp(min=0)
-
-    lit = 1 - shadow[:, None] * tensor(_SHADOW_TINT)
-    up, down = -normal[:, 1].clamp(max=0), normal[:, 1].clamp(min=0)
-    sky = (0.80 + 0.20 * up + 0.12 * down) * (0.55 + 0.45 * normal[:, 2].clamp(0, 1))
-    open_key, open_fill = 0.35 + 0.65 * openness[:, None], 0.3 + 0.7 * openness[:, None]
-    received = light.key * tensor(light.colour) * diffuse(towards_key) * lit * open_key
-    received = received + light.fill * diffuse(towards_fill) * open_fill
-    received = received + (light.ambient * sky * openness)[:, None]
-    view = tensor([0.0, 0.0, 1.0])
-    half_key = functional.normalize(to_key + view, dim=0)
-    half_fill = functional.normalize(to_fill + view, dim=0)
-    gloss_key, gloss_fill = (normal @ half_key).clamp(min=0), (normal @ half_fill).clamp(min=0)
-    shine = _skin_shine(surface, light, gloss_key, gloss_fill, shadow) * person.oil * openness
-    shine = shine + surface.eye * (gloss_key**420 * 1.6 * light.key + gloss_fill**300 * 0.25)
-    teeth = (surface.material == MOUTH) & (surface.albedo[:, 0] > 0.3)
-    shine = shine + teeth * 0.05 * gloss_key**20
-    hair_light = towards_key.clamp(min=0.1) * light.key * (1 - 0.6 * shadow)
-    hair = _hair_shine(surface, person, camera, half_key) * hair_light[:, None]
-    return surface.albedo * received + shine[:, None] + hair
+def shadow_frame(direction: Array) -> Array:
+    """Rotation (3, 3) into the light's frame: its third row points to the light."""
+    across = np.cross([0.0, 1.0, 0.0], direction)
+    across /= np.linalg.norm(across)
+    return np.stack([across, np.cross(direction, across), direction]).astype(np.float32)
 
 
-def _skin_shine(
-    surface: Surface, light: Light, gloss_key: Tensor, gloss_fill: Tensor, shadow: Tensor
-) -> Tensor:
-    skin = (
-        (1 - surface.hair) * (1 - surface.cloth) * (1 - surface.eye) * (surface.material != MOUTH)
-    )
-    key = (0.055 * gloss_key**9 + 0.075 * gloss_key**34) * light.key * (1 - 0.8 * shadow)
-    fill = (0.05 * gloss_fill**9 + 0.05 * gloss_fill**34) * light.fill
-    grazing = 0.35 + 0.65 * (1 - surface.normal[:, 2].clamp(0, 1)) ** 3
-    return 1.1 * (key + fill) * grazing * skin * (1 + 0.8 * surface.lip)
+def shadow_map(seen: Array, faces: Array, frame: Array) -> tuple[Array, Array, float]:
+    """Depth of what the light sees of the head; returns the map, its origin and pixels a unit."""
+    turned = seen @ frame.T
+    low = np.array([-2.3, -2.9], np.float32)
+    unit = (_SHADOW_SIZE - 1) / 5.2
+    places = turned.copy()
+    places[:, :2] = (turned[:, :2] - low) * unit
+    both = np.ones(len(faces), np.bool_)
+    _, _, depth = visible_triangles(places, faces, both, _SHADOW_SIZE)
+    return depth, low, unit
 
 
-def _hair_shine(surface: Surface, person: Person, camera: Camera, half_key: Tensor) -> Tensor:
-    """Bands of light across strands that run down the head (after Kajiya and Kay 1989)."""
-    down = tensor(camera.turn[:, 1])[None].expand_as(surface.normal)
-    across = torch.cross(surface.normal, down, dim=1)
-    strand = torch.cross(across, surface.normal, dim=1)
-    strand = functional.normalize(strand, dim=1, eps=1e-6)
-    sine = torch.sqrt((1 - (strand @ half_key) ** 2).clamp(min=0))
-    band = surface.hair * (sine**60 * 0.10 + sine**14 * 0.05)
-    colour = tensor(person.hair.colour)
-    strength = 0.25 if person.hair.cut in SHAVED else 1.0
-    tone = (surface.albedo / (colour + 1e-3)).clamp(0.4, 1.6)
-    return strength * band[:, None] * colour**0.5 * tone
+@njit(cache=True, fastmath=True)
+def splat_strands(depth: Array, low: Array, unit: float, frame: Array, strands: Array) -> None:
+    """Let hairs cast shadows: enter the points (S, K, 3) of strands into a shadow map, in place."""
+    size = depth.shape[0]
+    for s in range(strands.shape[0]):
+        for step in range(2 * strands.shape[1] - 1):
+            a, b = step // 2, (step + 1) // 2
+            px = (strands[s, a, 0] + strands[s, b, 0]) / 2
+            py = (strands[s, a, 1] + strands[s, b, 1]) / 2
+            pz = (strands[s, a, 2] + strands[s, b, 2]) / 2
+            x = int((frame[0, 0] * px + frame[0, 1] * py + frame[0, 2] * pz - low[0]) * unit + 0.5)
+            y = int((frame[1, 0] * px + frame[1, 1] * py + frame[1, 2] * pz - low[1]) * unit + 0.5)
+            if 0 <= x < size - 1 and 0 <= y < size - 1:
+                z = frame[2, 0] * px + frame[2, 1] * py + frame[2, 2] * pz
+                for v in range(y, y + 2):
+                    for u in range(x, x + 2):
+                        depth[v, u] = max(depth[v, u], z)
+
+
+@njit(cache=True, fastmath=True)
+def _between(values: Array, row: float, column: float) -> float:
+    """Bilinear sample."""
+    row = min(max(row, 0.0), values.shape[0] - 1.001)
+    column = min(max(column, 0.0), values.shape[1] - 1.001)
+    r, c = int(row), int(column)
+    fr, fc = row - r, column - c
+    above = values[r, c] * (1 - fc) + values[r, c + 1] * fc
+    below = values[r + 1, c] * (1 - fc) + values[r + 1, c + 1] * fc
+    return above * (1 - fr) + below * fr
+
+
+@njit(cache=True, fastmath=True)
+def shine(
+    triangle: Array,
+    materials: Array,
+    seen: Array,
+    normal: Array,
+    gloss: Array,
+    sharpness: Array,
+    flesh: Array,
+    opened: Array,
+    occlusion: Array,
+    shadows: Array,
+    low: Array,
+    unit: float,
+    frame: Array,
+    lights: Array,
+) -> tuple[Array, Array]:
+    """Light that falls on each pixel, and what it mirrors.
+
+    seen     (size, size, 3) place in the camera's frame
+    opened   (size, size) share of the surroundings seen in the average face; `occlusion` of what
+             the picture shows
+    lights   (12,) key RGB, fill RGB, ambient RGB, softness of the shadow, two spare
+    returns  (size, size, 3) diffuse light, (size, size) highlights
+    """
+    size = triangle.shape[0]
+    received = np.zeros((size, size, 3), np.float32)
+    mirrored = np.zeros((size, size), np.float32)
+    kx, ky, kz = frame[2, 0], frame[2, 1], frame[2, 2]
+    fx, fy, fz = -1.3 * kx, -0.15, 0.8
+    length = math.sqrt(fx * fx + fy * fy + fz * fz)
+    fx, fy, fz = fx / length, fy / length, fz / length
+    hx, hy, hz = kx, ky, kz + 1
+    length = math.sqrt(hx * hx + hy * hy + hz * hz)
+    hx, hy, hz = hx / length, hy / length, hz / length
+    gx, gy, gz = fx, fy, fz + 1
+    length = math.sqrt(gx * gx + gy * gy + gz * gz)
+    gx, gy, gz = gx / length, gy / length, gz / length
+    side = shadows.shape[0]
+    for y in range(size):
+        for x in range(size):
+            if triangle[y, x] < 0:
+                continue
+            nx, ny, nz = normal[y, x, 0], normal[y, x, 1], normal[y, x, 2]
+            px, py, pz = seen[y, x, 0], seen[y, x, 1], seen[y, x, 2]
+            lx = (frame[0, 0] * px + frame[0, 1] * py + frame[0, 2] * pz - low[0]) * unit
+            ly = (frame[1, 0] * px + frame[1, 1] * py + frame[1, 2] * pz - low[1]) * unit
+            lz = frame[2, 0] * px + frame[2, 1] * py + frame[2, 2] * pz
+            lit, count = 0.0, 0
+            # a large soft light: the map is read around the point, nearer blockers cut sharper
+            for j in range(-1, 2):
+                for i in range(-1, 2):
+                    u, v = int(lx + i * lights[9] * 1.6 + 0.5), int(ly + j * lights[9] * 1.6 + 0.5)
+                    if 0 <= u < side and 0 <= v < side:
+                        count += 1
+                        above = shadows[v, u] - lz - 0.045
+                        lit += 1 - min(max(above / 0.05, 0.0), 1.0)
+            lit = lit / count if count > 0 else 1.0
+            material = materials[triangle[y, x]]
+            n_key = nx * kx + ny * ky + nz * kz
+            n_fill = nx * fx + ny * fy + nz * fz
+            room = _between(occlusion, (y - 1) / 4, (x - 1) / 4) * (
+                0.25 + 0.75 * min(opened[y, x] / 0.8, 1.0) if flesh[y, x] > 0 else 0.8
+            )
+            if material == TEETH:  # lit from the camera's side, whatever the lips hide
+                lit, room = max(lit, 0.6), max(room, 0.6)
+            up = 0.62 + 0.22 * max(-ny, 0.0) + 0.38 * max(nz, 0.0)
+            wrap = 0.22 * flesh[y, x]
+            for c in range(3):
+                around = wrap * (1.0 if c == 0 else 0.6)
+                key = max((n_key + around) / (1 + around), 0.0)
+                fill = max((n_fill + 0.3) / 1.3, 0.0)
+                dim = lit + (1 - lit) * (0.14 if c == 0 else 0.05) * flesh[y, x]
+                received[y, x, c] = (
+                    lights[c] * key * dim
+                    + lights[3 + c] * fill * (0.3 + 0.7 * room)
+                    + lights[6 + c] * up * room
+                )
+            if gloss[y, x] > 0:
+                h_key = max(nx * hx + ny * hy + nz * hz, 0.0)
+                h_fill = max(nx * gx + ny * gy + nz * gz, 0.0)
+                sharp = sharpness[y, x]
+                grazing = 0.35 + 0.65 * (1 - max(nz, 0.0)) ** 3
+                if sharp > 0.9:
+                    value = 0.35 * h_fill**260 if h_fill > 0.95 else 0.0
+                    if h_key > 0.98:
+                        value += 1.3 * lights[0] * h_key**520 * (0.3 + 0.7 * lit)
+                    value += 0.003 * max(nz, 0.0)
+                    grazing = 1.0
+                else:
+                    power = 9 + 60 * sharp * sharp
+                    broad, faint = h_key**power, h_fill**power
+                    narrow = broad * broad * broad * math.sqrt(broad)
+                    value = (0.060 * broad + 0.10 * narrow) * lights[0] * lit
+                    value += (0.05 * faint + 0.04 * faint * faint * faint) * lights[3]
+                mirrored[y, x] = gloss[y, x] * value * grazing * min(room * 1.3, 1.0)
+    return received, mirrored
+
+
+def occlusion_of(depth: Array, unit: float) -> Array:
+    """How open each pixel is to its surroundings, from the depths seen around it, about 0.3..1.
+
+    returns  (size / 4, size / 4)
+    """
+    quarter = np.ascontiguousarray(depth[1::4, 1::4])
+    floor = np.maximum(quarter, np.float32(-1.6))
+    closed = np.zeros_like(quarter)
+    for radius, weight in ((0.07, 1.0), (0.15, 0.9), (0.34, 0.6)):
+        around = gaussian_filter(floor, radius * unit / 4, mode="nearest", truncate=2.0)
+        closed += weight * np.clip((around - quarter) / (radius * 1.7), -0.1, 0.8)
+    return np.clip(1 - 0.55 * np.clip(closed, -0.05, 1.2), 0.25, 1.03)
+
+
+def halved(picture: Array) -> Array:
+    """The mean of each block of two by two pixels."""
+    even, odd = picture[0::2], picture[1::2]
+    return (even[:, 0::2] + even[:, 1::2] + odd[:, 0::2] + odd[:, 1::2]) * np.float32(0.25)
+
+
+def spread_under_skin(received: Array, flesh: Array, unit: float) -> Array:
+    """Blur the light on flesh, red the widest: it leaves the skin beside where it fell.
+
+    returns  (size / 2, size / 2, 3)
+    """
+    weight, light = halved(flesh), halved(received * flesh[:, :, None])
+    for c, width in enumerate(_SPREAD):
+        sigma = max(width * unit / 2, 0.3)
+        light[:, :, c] = gaussian_filter(light[:, :, c], sigma, mode="nearest", truncate=2.0)
+        light[:, :, c] /= np.maximum(
+            gaussian_filter(weight, sigma, mode="nearest", truncate=2.0), 1e-3
+        )
+    return light
+
+
+@njit(cache=True, fastmath=True)
+def compose(
+    triangle: Array,
+    albedo: Array,
+    received: Array,
+    spread: Array,
+    flesh: Array,
+    mirrored: Array,
+    background: Array,
+    side: float,
+) -> Array:
+    """Light that leaves each pixel; where nobody is, a plain wall, lighter on the `side` (-1..1)
+    of the light. Returns linear RGB (size, size, 3)."""
+    size = triangle.shape[0]
+    image = np.empty((size, size, 3), np.float32)
+    for y in range(size):
+        v = 2 * y / (size - 1) - 1
+        for x in range(size):
+            if triangle[y, x] < 0:
+                u = 2 * x / (size - 1) - 1
+                bright = 1.1 - 0.22 * (u * u + v * v) - 0.10 * u * side - 0.06 * v
+                for c in range(3):
+                    image[y, x, c] = background[c] * bright
+                continue
+            share = np.float32(0.8) * flesh[y, x]
+            for c in range(3):
+                light = received[y, x, c]
+                light += share * (spread[y // 2, x // 2, c] - light)
+                image[y, x, c] = albedo[y, x, c] * light + mirrored[y, x]
+    return image
+
+
+def background_depth(depth: Array) -> Array:
+    """Depths with the empty background far behind."""
+    return np.where(depth <= FAR, np.float32(-3.2), depth)
+
+
+@njit(cache=True, fastmath=True)
+def light_strands(
+    seen: Array, colours: Array, middle: Array, frame: Array, lights: Array, gleam: float
+) -> Array:
+    """Colour of hairs under the lights, brightest where they lie across them (Kajiya, Kay 1989).
+
+    seen     (S, K, 3) points in the camera's frame; `middle` (3,) of the head
+    colours  (S, K, 3) linear RGB
+    returns  (S, K, 3) linear RGB
+    """
+    out = np.empty_like(colours)
+    hx, hy, hz = frame[2, 0], frame[2, 1], frame[2, 2] + 1
+    length = math.sqrt(hx * hx + hy * hy + hz * hz)
+    hx, hy, hz = hx / length, hy / length, hz / length
+    for s in range(seen.shape[0]):
+        for k in range(seen.shape[1]):
+            a = max(k, 1)
+            tx = seen[s, a, 0] - seen[s, a - 1, 0]
+            ty = seen[s, a, 1] - seen[s, a - 1, 1]
+            tz = seen[s, a, 2] - seen[s, a - 1, 2]
+            length = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-6
+            along = (tx * frame[2, 0] + ty * frame[2, 1] + tz * frame[2, 2]) / length
+            half = (tx * hx + ty * hy + tz * hz) / length
+            sine, sheen = 1 - along * along, 1 - half * half
+            ox, oy, oz = (
+                seen[s, k, 0] - middle[0],
+                seen[s, k, 1] - middle[1],
+                seen[s, k, 2] - middle[2],
+            )
+            length = math.sqrt(ox * ox + oy * oy + oz * oz) + 1e-6
+            facing = (ox * frame[2, 0] + oy * frame[2, 1] + oz * frame[2, 2]) / length
+            facing = min(max(0.40 + 0.75 * facing, 0.06), 1.2)
+            sheen2 = sheen * sheen
+            sheen8 = sheen2 * sheen2 * sheen2 * sheen2
+            shine = gleam * facing * (0.10 * sheen8 + 0.22 * sheen8 * sheen8 * sheen8)
+            for c in range(3):
+                base = colours[s, k, c]
+                light = lights[c] * math.sqrt(max(sine, 0.0)) * facing * 0.75
+                light += 0.40 * lights[6 + c] + 0.25 * lights[3 + c]
+                out[s, k, c] = base * light + shine * lights[c] * (0.35 * math.sqrt(base) + 0.05)
+    return out

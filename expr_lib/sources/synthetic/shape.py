@@ -1,170 +1,223 @@
-"""What makes heads differ: traits drawn from a seed, and how they bend the average head."""
+"""What makes heads differ: a seed's traits, as weights of the mesh's shapes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from expr_lib.sources.synthetic.canonical import (
-    EYE_CENTRE,
-    SLIT,
-    Array,
-    bump,
-    bump_pair,
-    half_width,
-    ridge,
-    smoothstep,
-)
-from expr_lib.sources.synthetic.geometry import nose_height
-from expr_lib.sources.synthetic.template import Template
+from expr_lib.sources.synthetic import meshfiles
+from expr_lib.sources.synthetic.canonical import Array
+from expr_lib.sources.synthetic.head import AVERAGE, RACES, Head, eye_centres
 
-Traits = dict[str, float]
+# years of age at which the mesh has shapes
+_CHILD, _YOUNG, _OLD = 11.0, 25.0, 80.0
 
-# name: (standard deviation, shift of men (women: minus), shift with dark skin);
-# the shifts are weak, and invented
-_TRAITS = {
-    "width": (0.042, 0.004, 0),
-    "height": (0.065, 0.012, 0),
-    "jaw": (0.055, 0.015, 0),
-    "chin_length": (0.065, 0.02, 0),
-    "chin_width": (0.09, 0.03, 0),
-    "forehead": (0.08, 0, 0),
-    "temple": (0.045, 0, 0),
-    "cheek_bone": (0.045, 0, 0),
-    "square": (0.040, 0.014, 0),
-    "eye_distance": (0.034, 0, 0),
-    "eye_size": (0.10, -0.02, 0),
-    "eye_opening": (0.17, -0.03, 0),
-    "eye_tilt": (0.075, -0.015, 0),
-    "eye_height": (0.03, 0, 0),
-    "eye_depth": (0.05, 0, 0),
-    "lid_hood": (0.022, 0, 0),
-    "brow_height": (0.036, 0.014, 0),
-    "brow_tilt": (0.035, 0.008, 0),
-    "brow_arch": (0.024, -0.004, 0),
-    "brow_depth": (0.035, 0.025, 0),
-    "brow_distance": (0.03, 0, 0),
-    "nose_length": (0.08, 0.01, 0),
-    "nose_width": (0.17, 0.04, 0.16),
-    "nose_depth": (0.13, 0.05, -0.12),
-    "nose_tip": (0.045, 0, 0),
-    "tip_width": (0.16, 0, 0),
-    "hump": (0.024, 0.005, 0),
-    "bridge_width": (0.22, 0.05, 0),
-    "mouth_width": (0.10, 0.02, 0),
-    "mouth_height": (0.045, 0, 0),
-    "upper_lip": (0.24, -0.06, 0.30),
-    "lower_lip": (0.24, -0.05, 0.25),
-    "mouth_tilt": (0.020, 0, 0),
-    "lip_depth": (0.04, 0, 0.03),
-    "cheek": (0.05, -0.006, 0),
-    "fullness": (0.050, 0, 0),
+# slider: spread of its weight; the mesh's range is -1..1
+_SLIDERS = {
+    "head/head-fat-{decr|incr}": 0.50,
+    "head/head-angle-{in|out}": 0.45,
+    "head/head-scale-depth-{decr|incr}": 0.25,
+    "head/head-scale-horiz-{decr|incr}": 0.50,
+    "head/head-scale-vert-{decr|incr}": 0.20,
+    "head/head-back-scale-depth-{decr|incr}": 0.25,
+    "forehead/forehead-nubian-{decr|incr}": 0.28,
+    "forehead/forehead-scale-vert-{decr|incr}": 0.28,
+    "forehead/forehead-temple-{decr|incr}": 0.45,
+    "forehead/forehead-trans-{backward|forward}": 0.30,
+    "eyebrows/eyebrows-angle-{down|up}": 0.22,
+    "eyebrows/eyebrows-trans-{backward|forward}": 0.30,
+    "eyebrows/eyebrows-trans-{down|up}": 0.22,
+    "neck/neck-double-{decr|incr}": 0.30,
+    "neck/neck-scale-horiz-{decr|incr}": 0.30,
+    "neck/neck-scale-vert-{decr|incr}": 0.25,
+    "nose/nose-base-{down|up}": 0.20,
+    "nose/nose-compression-{compress|uncompress}": 0.35,
+    "nose/nose-curve-{concave|convex}": 0.35,
+    "nose/nose-flaring-{decr|incr}": 0.50,
+    "nose/nose-greek-{decr|incr}": 0.35,
+    "nose/nose-hump-{decr|incr}": 0.40,
+    "nose/nose-nostrils-angle-{down|up}": 0.25,
+    "nose/nose-nostrils-width-{decr|incr}": 0.40,
+    "nose/nose-point-{down|up}": 0.20,
+    "nose/nose-point-width-{decr|incr}": 0.45,
+    "nose/nose-scale-depth-{decr|incr}": 0.38,
+    "nose/nose-scale-horiz-{decr|incr}": 0.65,
+    "nose/nose-scale-vert-{decr|incr}": 0.32,
+    "nose/nose-septumangle-{decr|incr}": 0.15,
+    "nose/nose-trans-{down|up}": 0.18,
+    "nose/nose-volume-{decr|incr}": 0.35,
+    "nose/nose-width1-{decr|incr}": 0.60,
+    "nose/nose-width2-{decr|incr}": 0.60,
+    "nose/nose-width3-{decr|incr}": 0.55,
+    "mouth/mouth-angles-{down|up}": 0.11,
+    "mouth/mouth-cupidsbow-{decr|incr}": 0.50,
+    "mouth/mouth-cupidsbow-width-{decr|incr}": 0.45,
+    "mouth/mouth-lowerlip-height-{decr|incr}": 0.30,
+    "mouth/mouth-lowerlip-volume-{decr|incr}": 0.60,
+    "mouth/mouth-lowerlip-width-{decr|incr}": 0.40,
+    "mouth/mouth-philtrum-volume-{decr|incr}": 0.40,
+    "mouth/mouth-scale-depth-{decr|incr}": 0.30,
+    "mouth/mouth-scale-horiz-{decr|incr}": 0.45,
+    "mouth/mouth-scale-vert-{decr|incr}": 0.20,
+    "mouth/mouth-trans-{backward|forward}": 0.25,
+    "mouth/mouth-trans-{down|up}": 0.12,
+    "mouth/mouth-upperlip-height-{decr|incr}": 0.30,
+    "mouth/mouth-upperlip-volume-{decr|incr}": 0.60,
+    "mouth/mouth-upperlip-width-{decr|incr}": 0.40,
+    "chin/chin-bones-{decr|incr}": 0.60,
+    "chin/chin-cleft-{decr|incr}": 0.35,
+    "chin/chin-height-{decr|incr}": 0.35,
+    "chin/chin-jaw-drop-{decr|incr}": 0.40,
+    "chin/chin-prognathism-{decr|incr}": 0.25,
+    "chin/chin-prominent-{decr|incr}": 0.55,
+    "chin/chin-width-{decr|incr}": 0.60,
+    "cheek/*-cheek-bones-{decr|incr}": 0.55,
+    "cheek/*-cheek-inner-{decr|incr}": 0.50,
+    "cheek/*-cheek-trans-{down|up}": 0.40,
+    "cheek/*-cheek-volume-{decr|incr}": 0.60,
+    "eyes/*-eye-bag-{decr|incr}": 0.55,
+    "eyes/*-eye-bag-{in|out}": 0.35,
+    "eyes/*-eye-corner1-{down|up}": 0.40,
+    "eyes/*-eye-corner2-{down|up}": 0.55,
+    "eyes/*-eye-epicanthus-{in|out}": 0.50,
+    "eyes/*-eye-eyefold-angle-{down|up}": 0.60,
+    "eyes/*-eye-eyefold-{concave|convex}": 0.60,
+    "eyes/*-eye-eyefold-{down|up}": 0.55,
+    "eyes/*-eye-height1-{decr|incr}": 0.30,
+    "eyes/*-eye-height2-{decr|incr}": 0.32,
+    "eyes/*-eye-height3-{decr|incr}": 0.30,
+    "eyes/*-eye-push1-{in|out}": 0.50,
+    "eyes/*-eye-push2-{in|out}": 0.50,
+    "eyes/*-eye-scale-{decr|incr}": 0.55,
+    "eyes/*-eye-trans-{in|out}": 0.40,
+    "ears/*-ear-flap-{decr|incr}": 0.40,
+    "ears/*-ear-lobe-{decr|incr}": 0.40,
+    "ears/*-ear-rot-{backward|forward}": 0.35,
+    "ears/*-ear-scale-{decr|incr}": 0.35,
+    "ears/*-ear-scale-vert-{decr|incr}": 0.35,
+    "ears/*-ear-wing-{decr|incr}": 0.40,
 }
-_BROW_OFFSET = 0.010
+_OUTLINES = (
+    "oval",
+    "round",
+    "rectangular",
+    "square",
+    "triangular",
+    "invertedtriangular",
+    "diamond",
+)
+_BIAS = {
+    "nose/nose-base-up": 0.25,  # else the noses hide their nostrils
+    "nose/nose-nostrils-angle-up": 0.15,
+    "mouth/mouth-trans-down": 0.25,
+    "eyes/l-eye-height2-incr": 0.25,  # else the eyes look sleepy under their lashes
+    "eyes/r-eye-height2-incr": 0.25,
+    "eyes/l-eye-scale-incr": 0.15,
+    "eyes/r-eye-scale-incr": 0.15,
+}
+"""Added for all."""
+_VARIETY = 0.66
+"""Less than the sliders' spreads: with all of them at once, faces become caricatures."""
+_STRENGTH = 1.2
+"""How much descent, sex and age show, times what the mesh has."""
+_ANCHORS, _TALLEST = [33, 62, 8], 0.10
+"""Nose, mouth and chin; how far each part of a face's height may be from the usual, a share."""
+_ASYMMETRY = {
+    "brown": 2, "cheek": 2, "ear": 4, "eye": 8, "jaw": 3, "mouth": 2, "nose": 4, "temple": 2,
+}  # fmt: skip
+_ASYMMETRY_SPREAD = 0.12
 
 
-def draw_traits(rng: np.random.Generator, male: bool, tone: float) -> Traits:
-    """Draw a head's traits, each a normal number cut off at 2.2 deviations.
+@dataclass(frozen=True)
+class Body:
+    """What a person is born with, and their years.
 
-    tone  0 light skin .. 1 dark
+    races   weights of the mesh's three, adding up to 1
+    weight  0 thin .. 0.5 average .. 1 heavy
     """
-    sex = 1.0 if male else -1.0
-    traits = {}
-    for name, (deviation, male_shift, dark_shift) in _TRAITS.items():
-        drawn = float(np.clip(rng.standard_normal(), -2.2, 2.2)) * deviation
-        traits[name] = drawn + male_shift * sex + dark_shift * (tone - 0.4)
-    traits["brow_height"] += _BROW_OFFSET
-    return traits
+
+    male: bool
+    years: float
+    races: tuple[float, float, float]
+    weight: float
+
+    def age_weights(self) -> dict[str, float]:
+        """Share of the mesh's child, young and old shapes."""
+        ages = ["child", "young", "old"]
+        return {
+            name: float(np.interp(self.years, (_CHILD, _YOUNG, _OLD), row))
+            for name, row in zip(ages, np.eye(3), strict=True)
+        }
 
 
-def shape_head(template: Template, traits: Traits, rng: np.random.Generator) -> Array:
-    """Bend the average head into a person's neutral one.
+def draw_weights(rng: np.random.Generator, body: Body) -> dict[str, float]:
+    """Draw the weight of every shape of the mesh that makes up one person."""
+    weights: dict[str, float] = {}
+    sex = "male" if body.male else "female"
+    heavy: dict[str, float] = {
+        "minweight": max(0.0, 1 - 2 * body.weight),
+        "maxweight": max(0.0, 2 * body.weight - 1),
+    }
+    heavy["averageweight"] = 1 - sum(heavy.values())
+    for age, share in body.age_weights().items():
+        for race, part in zip(RACES, body.races, strict=True):
+            weights[f"macrodetails/{race}-{sex}-{age}"] = _STRENGTH * share * part
+        for name, part in heavy.items():
+            full = f"macrodetails/universal-{sex}-{age}-averagemuscle-{name}"
+            weights[full] = _STRENGTH * share * part
+    for name, part in AVERAGE.items():  # further from the average than the mesh has it
+        weights[name] = weights.get(name, 0.0) + (1 - _STRENGTH) * part
+    grown = float(np.clip((body.years - 4) / 16, 0.45, 1))  # children differ less
+    for slider, spread in _SLIDERS.items():
+        drawn = float(rng.uniform(-1.7, 1.7)) * spread * _VARIETY * grown
+        stem, ends = slider[:-1].split("{")
+        form = stem + ends.split("|")[drawn > 0]
+        for side in "lr" if "*" in form else "-":
+            weights[form.replace("*", side)] = abs(drawn)
+    for name, added in _BIAS.items():
+        weights[name] = weights.get(name, 0.0) + added
+    if not body.male:
+        weights["neck/neck-scale-horiz-decr"] = weights.get("neck/neck-scale-horiz-decr", 0) + 0.4
+    outlines = rng.dirichlet(np.full(len(_OUTLINES), 0.5)) * rng.uniform(0.1, 0.75)
+    for name, share in zip(_OUTLINES, outlines, strict=True):
+        weights[f"head/head-{name}"] = float(share) * grown
+    for place, count in _ASYMMETRY.items():
+        for k in range(1, count + 1):
+            side = "lr"[int(rng.integers(2))]
+            weights[f"asym/asym-{place}-{k}-{side}"] = abs(rng.normal(0, _ASYMMETRY_SPREAD))
+    return {name: weight for name, weight in weights.items() if abs(weight) > 1e-4}
 
-    rng      draws the asymmetry, a few broad bumps
-    returns  (V, 3) eye distances, the template's vertices
+
+def shape_head(base: Head, weights: dict[str, float]) -> Array:
+    """Bend the mesh into one person's neutral head.
+
+    returns  (V, 3) float32 eye distances of that person, the head's vertices
     """
-    x, y, front = template.x, template.y, template.front
-    moved = template.points.copy()
-    for part in (_eyes, _brows, _nose, _mouth, _cheeks):
-        moved += np.stack(part(x, y, front, traits), -1)
-    for _ in range(16):
-        cx, cy = rng.uniform(-1, 1), rng.uniform(-0.6, 1.7)
-        shift = rng.standard_normal(3) * [0.008, 0.008, 0.018]
-        moved += (bump(x, y, cx, cy, 0.38, 0.34) * front)[:, None] * shift
-    _proportions(moved, x, y, traits)
-    return moved
+    body = meshfiles.read_mesh().points.copy()
+    for target, weight in weights.items():
+        index, shift = meshfiles.shape_target(target)
+        body[index] += weight * shift
+    centres = eye_centres(body, base.groups)
+    distance = float(np.linalg.norm(centres[1] - centres[0]))
+    points = (body - centres.mean(0)) / distance * np.array([1, -1, 1]) + base.correction
+    vertices = base.smooth(points)
+    _temper_heights(base, vertices)
+    return vertices.astype(np.float32)
 
 
-Shift = tuple[Array, Array, Array]
+def _temper_heights(base: Head, vertices: Array) -> None:
+    """Bring long and short faces, high and low skulls nearer to the average, in place."""
+    usual, own = (_heights(base, points) for points in (base.points, vertices))
+    ratios = np.diff(own) / np.diff(usual)
+    steps = np.diff(usual) * (1 + _TALLEST * np.tanh((ratios - 1) / _TALLEST))
+    tempered = np.cumsum(np.r_[0.0, steps])
+    tempered -= tempered[1]  # the eyes stay where they are
+    far = 10.0
+    before = np.r_[own[0] - far, own, own[-1] + far]
+    after = np.r_[tempered[0] - far, tempered, tempered[-1] + far]
+    vertices[:, 1] = np.interp(vertices[:, 1], before, after)
 
 
-def _eyes(x: Array, y: Array, front: Array, t: Traits) -> Shift:
-    sign = np.sign(x)
-    from_centre_x, from_centre_y = np.abs(x) - EYE_CENTRE[0], y - EYE_CENTRE[1]
-    eye = bump_pair(x, y, *EYE_CENTRE, 0.30, 0.20)
-    lids = bump_pair(x, y, *EYE_CENTRE, 0.30, 0.14)
-    apart = t["eye_distance"] * bump_pair(x, y, 0.5, -0.1, 0.42, 0.42)
-    dx = sign * (apart + eye * t["eye_size"] * from_centre_x)
-    dy = eye * (t["eye_size"] * from_centre_y - t["eye_tilt"] * from_centre_x + t["eye_height"])
-    dy = dy + lids * t["eye_opening"] * from_centre_y
-    dz = t["eye_depth"] * bump_pair(x, y, 0.48, -0.03, 0.26, 0.15)
-    dz = dz + t["lid_hood"] * bump_pair(x, y, 0.55, -0.17, 0.22, 0.06)
-    return dx * front, dy * front, dz * front
-
-
-def _brows(x: Array, y: Array, front: Array, t: Traits) -> Shift:
-    brow = bump_pair(x, y, 0.55, -0.36, 0.42, 0.22)
-    dx = np.sign(x) * t["brow_distance"] * bump_pair(x, y, 0.22, -0.34, 0.18, 0.14)
-    dy = brow * (t["brow_height"] - t["brow_tilt"] * (np.abs(x) - 0.55))
-    dy = dy - t["brow_arch"] * bump_pair(x, y, 0.68, -0.37, 0.2, 0.15)
-    dz = t["brow_depth"] * bump_pair(x, y, 0.45, -0.33, 0.35, 0.12) * front
-    dz = dz + t["brow_depth"] * 0.5 * bump(x, y, 0, -0.3, 0.2, 0.15)
-    return dx * front, dy * front, dz
-
-
-def _nose(x: Array, y: Array, front: Array, t: Traits) -> Shift:
-    dx = t["nose_width"] * bump_pair(x, y, 0.12, 0.58, 0.22, 0.16)
-    dx = dx + t["bridge_width"] * bump(x, y, 0, 0.15, 0.25, 0.25)
-    dx = dx + t["tip_width"] * bump(x, y, 0, 0.47, 0.16, 0.14)
-    longer = t["nose_length"] * smoothstep(-0.2, 0.6, y) * bump(x, y, 0, 0.5, 0.45, 0.42)
-    dy = longer * front + t["nose_tip"] * bump(x, y, 0, 0.50, 0.13, 0.12)
-    dz = nose_height(x, y) * front * t["nose_depth"]
-    dz = dz + t["hump"] * bump(x, y, 0, 0.16, 0.09, 0.12) * 1.2
-    return x * dx * front, dy, dz
-
-
-def _mouth(x: Array, y: Array, front: Array, t: Traits) -> Shift:
-    from_slit = y - SLIT
-    upper = t["upper_lip"] * ridge(y, SLIT, 0.16)
-    lower = t["lower_lip"] * ridge(y, SLIT, 0.19)
-    lips = smoothstep(0.45, 0.2, np.abs(x))
-    dx = x * t["mouth_width"] * bump_pair(x, y, 0.22, SLIT, 0.40, 0.24)
-    lowered = t["mouth_height"] + 0.35 * t["nose_length"]
-    dy = lowered * bump(x, y, 0, SLIT, 0.62, 0.30)
-    dy = dy + lips * from_slit * np.where(from_slit < 0, upper, lower)
-    dy = dy - t["mouth_tilt"] * bump_pair(x, y, 0.40, SLIT, 0.16, 0.16)
-    full = t["upper_lip"] * ridge(y, 0.98, 0.06) + t["lower_lip"] * ridge(y, 1.13, 0.07)
-    dz = lips * 0.06 * full + t["lip_depth"] * bump(x, y, 0, SLIT, 0.40, 0.26)
-    return dx * front, dy * front, dz * front
-
-
-def _cheeks(x: Array, y: Array, front: Array, t: Traits) -> Shift:
-    sign = np.sign(x)
-    wide = t["cheek_bone"] * bump_pair(x, y, 1.0, 0.30, 0.45, 0.30)
-    wide = wide + t["temple"] * bump_pair(x, y, 1.05, -0.55, 0.5, 0.45)
-    wide = wide + t["square"] * bump_pair(x, y, 0.85, 1.30, 0.40, 0.25)
-    full = t["fullness"] * 0.6 * bump_pair(x, y, 0.95, 0.95, 0.35, 0.35)
-    dz = t["cheek"] * bump_pair(x, y, 0.75, 0.38, 0.28, 0.24)
-    dz = dz + t["fullness"] * bump_pair(x, y, 0.7, 0.95, 0.28, 0.32)
-    return sign * (wide * front + full), 0 * x, dz * front
-
-
-def _proportions(points: Array, x: Array, y: Array, t: Traits) -> None:
-    ax = np.abs(x)
-    from_middle = ax / np.maximum(half_width(y), 0.05)
-    points[:, 0] *= (
-        1
-        + t["width"] * smoothstep(0.2, 1.0, ax)
-        + t["jaw"] * smoothstep(0.45, 1.25, y) * smoothstep(0.25, 0.9, from_middle)
-        + t["chin_width"] * smoothstep(1.3, 1.7, y)
-    )
-    points[:, 1] += t["height"] * np.clip(points[:, 1], 0, None) * smoothstep(0.0, 1.0, y)
-    points[:, 1] += t["chin_length"] * smoothstep(1.15, 1.75, y)
-    points[:, 1] += t["forehead"] * np.clip(points[:, 1] + 0.5, None, 0)
+def _heights(base: Head, points: Array) -> Array:
+    """Heights of the crown, the eyes (0), the nose's base, the mouth and the chin."""
+    marks = (base.landmarks[_ANCHORS] @ points)[:, 1]
+    return np.r_[points[:, 1].min(), 0.0, marks]

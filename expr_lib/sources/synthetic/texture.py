@@ -4,72 +4,62 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import torch
-import torch.nn.functional as functional
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from expr_lib.sources.synthetic.canonical import (
-    BOTTOM,
-    EYE_INNER,
-    EYE_OUTER,
-    TOP,
-    Array,
-    half_width,
-    lid_curves,
-    lip_bottom,
-    lip_top,
-    smoothstep,
-)
+from expr_lib.sources.synthetic.canonical import AXIS_Z, BOTTOM, TOP, Array
+from expr_lib.sources.synthetic.head import Head, head
+from expr_lib.sources.synthetic.raster import interpolate, visible_triangles
 
-WIDTH, HEIGHT = 1024, 640
+WIDTH, HEIGHT = 1024, 768
 SHAPE = (HEIGHT, WIDTH)
-COLUMN_STEP = 2 * math.pi / WIDTH * 1.13
+COLUMN_STEP = 2 * math.pi / WIDTH * 1.25
 """Width of a texel on the front of the head, eye distances."""
 ROW_STEP = (BOTTOM - TOP) / HEIGHT
 """Height of a texel, eye distances."""
 
 
 class TextureSpace:
-    """Coordinates and masks of all texels, each (HEIGHT, WIDTH).
+    """What lies under each texel, each (HEIGHT, WIDTH) float32.
 
     angle, y      around the head (radians) and canonical height
-    x, ax         canonical x and its absolute value; far away behind the ears, where nothing
-                  is painted
+    x, ax, z      canonical x, its absolute value, z; x is far away behind the ears, where no
+                  feature is painted
     left, right   bool, image left and right half of the head
-    lid_upper, lid_lower  heights of the lid margins in that column
-    eye_depth     distance inside the opening of the eye (negative outside), eye distances
     lip           0..1, the red of the lips
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: Head) -> None:
         rows = np.linspace(TOP, BOTTOM, HEIGHT)
         columns = np.linspace(-np.pi, np.pi, WIDTH)
-        angle, y = np.meshgrid(columns, rows)
-        x = half_width(y) * np.sin(angle)
-        self.left, self.right = x < 0, x > 0
-        self.angle, self.y = angle.astype(np.float32), y.astype(np.float32)
-        self.x = np.where(np.cos(angle) > 0.05, x, 9.0).astype(np.float32)
+        self.angle, self.y = (a.astype(np.float32) for a in np.meshgrid(columns, rows))
+        faces = base.skin_faces
+        wide = np.ptp(base.angle[faces], axis=1) > 3  # across the seam behind the head
+        faces = faces[~wide]
+        radius = np.hypot(base.points[:, 0], base.points[:, 2] - AXIS_Z)
+        places = np.stack(
+            [
+                (base.angle / np.pi + 1) / 2 * (WIDTH - 1),
+                (base.points[:, 1] - TOP) / (BOTTOM - TOP) * (HEIGHT - 1),
+                radius,
+            ],
+            1,
+        ).astype(np.float32)
+        triangle, weights, _ = visible_triangles(places, faces, np.ones(len(faces), bool), WIDTH)
+        carried = np.stack([base.points[:, 0], base.points[:, 2], base.lip], 1).astype(np.float32)
+        found = interpolate(triangle, weights, faces, carried)[:HEIGHT]
+        painted = (triangle[:HEIGHT] >= 0) & (np.cos(self.angle) > 0.05)
+        self.x = np.where(painted, found[:, :, 0], 9.0).astype(np.float32)
+        self.z = found[:, :, 1]
         self.ax = np.abs(self.x)
-        self.lid_upper, self.lid_lower = lid_curves(self.ax)
-        between = np.minimum(self.y - self.lid_upper, self.lid_lower - self.y)
-        corners = np.minimum(self.ax - EYE_INNER, EYE_OUTER - self.ax)
-        self.eye_depth = np.minimum(between, corners).astype(np.float32)
-        self.lip = self._lip().astype(np.float32)
-
-    def _lip(self) -> Array:
-        ax = np.clip(self.ax, 0, 0.401)
-        soft = 0.019
-        below_top = smoothstep(-soft, soft, self.y - lip_top(ax))
-        above_bottom = smoothstep(-0.5 * soft, 1.8 * soft, lip_bottom(ax) - self.y)
-        return below_top * above_bottom * smoothstep(0.41, 0.385, self.ax)
+        self.lip = gaussian_filter(np.where(painted, found[:, :, 2], 0), 1.0).astype(np.float32)
+        self.left, self.right = self.angle < 0, self.angle > 0
 
     def texel(self, x: float, y: float) -> tuple[int, int]:
         """Row and column of a frontal point."""
-        sine = float(np.clip(x / half_width(np.array(y)), -1, 1))
-        column = int((math.asin(sine) / (2 * math.pi) + 0.5) * WIDTH)
-        return int((y - TOP) / (BOTTOM - TOP) * HEIGHT), column
+        row = int(np.clip((y - TOP) / (BOTTOM - TOP) * (HEIGHT - 1), 0, HEIGHT - 1))
+        return row, int(np.argmin(np.abs(self.x[row] - x)))
 
     def stroke(
         self, points: list[tuple[float, float]], width: float, strength: float = 1.0
@@ -82,7 +72,7 @@ class TextureSpace:
         near = (self.ax > low[0]) & (self.ax < high[0]) & (self.y > low[1]) & (self.y < high[1])
         distance, nearest = cKDTree(line).query(np.stack([self.ax[near], self.y[near]], -1))
         taper = np.sin(np.pi * np.clip(dense[nearest] * 0.94 + 0.03, 0, 1)) ** 0.6
-        out = np.zeros(SHAPE)
+        out = np.zeros(SHAPE, np.float32)
         out[near] = strength * np.exp(-((distance / width) ** 2)) * taper
         return out
 
@@ -90,7 +80,7 @@ class TextureSpace:
 @lru_cache(maxsize=1)
 def texture_space() -> TextureSpace:
     """The one texture space, made on first use."""
-    return TextureSpace()
+    return TextureSpace(head())
 
 
 def smooth_noise(
@@ -101,6 +91,13 @@ def smooth_noise(
     # drawn small and enlarged: much cheaper than filtering at full size
     small = [max(4, math.ceil(n / max(1.0, s * 0.7))) for n, s in zip(shape, sigmas, strict=True)]
     grains = gaussian_filter(rng.standard_normal(small, dtype=np.float32), 0.8, mode="wrap")
-    enlarged = functional.interpolate(torch.from_numpy(grains)[None, None], shape, mode="bilinear")
-    noise = enlarged[0, 0].numpy()
+    noise = _enlarge(_enlarge(grains, shape[1]).T, shape[0]).T
     return (noise - noise.mean()) / (noise.std() + 1e-6)
+
+
+def _enlarge(rows: Array, count: int) -> Array:
+    """Stretch each row to `count` values, linearly, its ends joined."""
+    place = np.arange(count) * (rows.shape[1] / count)
+    left = place.astype(int)
+    share = (place - left).astype(np.float32)
+    return rows[:, left] * (1 - share) + rows[:, (left + 1) % rows.shape[1]] * share
