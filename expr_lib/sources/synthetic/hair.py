@@ -64,7 +64,7 @@ CUTS = {
 }
 _MEN = {"short": 0.26, "crop": 0.17, "side": 0.15, "swept": 0.12, "buzz": 0.15, "shaved": 0.08}
 _MEN |= {"curls": 0.07}
-_WOMEN = {"tied": 0.27, "long": 0.20, "wavy": 0.15, "bob": 0.14, "fringed": 0.13, "curls": 0.05}
+_WOMEN = {"tied": 0.15, "long": 0.23, "wavy": 0.19, "bob": 0.17, "fringed": 0.14, "curls": 0.06}
 _WOMEN |= {"short": 0.06}
 _AFRICAN_MEN = {"buzz": 0.5, "afro": 0.25, "shaved": 0.15, "curls": 0.10}
 _AFRICAN_WOMEN = {"afro": 0.35, "tied": 0.30, "buzz": 0.10, "wavy": 0.15, "curls": 0.10}

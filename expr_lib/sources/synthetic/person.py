@@ -123,13 +123,13 @@ class Person:
         rng = self._stream("body")
         male = bool(rng.random() < 0.5)
         child = rng.random() < 0.12
-        years = rng.uniform(7, 16) if child else 18 + 60 * rng.beta(1.15, 1.8)
-        races = tuple(float(share) for share in rng.dirichlet([0.22, 0.20, 0.20]))
+        years = rng.uniform(7, 16) if child else 18 + 60 * rng.beta(1.0, 1.4)
+        races = tuple(float(share) for share in rng.dirichlet([0.08, 0.08, 0.08]))
         mean_tone = float(np.dot(races, [0.18, 0.80, 0.33]))
-        tone = float(np.clip(rng.normal(mean_tone, 0.11), 0, 1))
-        weight = float(np.clip(rng.normal(0.5, 0.2), 0, 1))
+        tone = float(np.clip(rng.normal(mean_tone, 0.15), 0, 1))
+        weight = float(np.clip(rng.normal(0.5, 0.28), 0, 1))
         makeup = bool(not male and years > 17 and rng.random() < 0.45)
-        kinds = (0.45, 0.28, 0.15, 0.04, 0.08)
+        kinds = (0.45, 0.36, 0.09, 0.03, 0.07)
         beard = str(rng.choice(strands.BEARDS, p=kinds)) if male and years > 19 else "none"
         self._set(male=male, years=float(years), tone=tone, races=races, weight=weight)
         self._set(makeup=makeup, beard_kind=beard)
@@ -251,13 +251,13 @@ def _draw_clothes(rng: np.random.Generator, years: float) -> Clothes:
 
 def _draw_studio(rng: np.random.Generator, tone: float) -> tuple[Light, tuple[float, float, float]]:
     """A variety of lights, from the left or the right, and of plain backgrounds."""
-    side = rng.uniform(-0.65, 0.65)
-    warmth = rng.uniform(-0.05, 0.05)
+    side = rng.uniform(-0.85, 0.85)
+    warmth = rng.uniform(-0.10, 0.10)
     light = Light(
         direction=(side, rng.uniform(-0.75, -0.35), 0.80),
         key=rng.uniform(1.15, 1.45),
         fill=rng.uniform(0.14, 0.30),
-        ambient=rng.uniform(0.28, 0.40),
+        ambient=rng.uniform(0.24, 0.44),
         colour=(1.0 + warmth, 0.98, 0.95 - warmth),
         exposure=rng.uniform(0.86, 0.98) * (1 + 0.25 * tone),
         softness=rng.uniform(0.8, 2.0),

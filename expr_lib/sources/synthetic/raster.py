@@ -105,7 +105,7 @@ def vertex_normals(points: Array, faces: Array) -> Array:
 @njit(cache=True, fastmath=True)
 def draw_strands(
     image: Array,
-    cover: Array,
+    masks: Array,
     depth: Array,
     order: Array,
     places: Array,
@@ -115,7 +115,7 @@ def draw_strands(
 ) -> None:
     """Draw hairs over a picture, in place, each a tapering anti-aliased line.
 
-    image    (size, size, 3) float32; `cover` (size, size) float32 the share that is not background
+    image    (size, size, 3) float32; `masks` (size, size, 2) share of the person, of bare face
     depth    (size, size) float32, what lies behind a surface is not drawn
     order    (S,) the strands, the farthest first
     places   (S, K, 3) float32 pixel x, pixel y, depth
@@ -160,7 +160,8 @@ def draw_strands(
                     image[y, x, 0] += share * (red - image[y, x, 0])
                     image[y, x, 1] += share * (green - image[y, x, 1])
                     image[y, x, 2] += share * (blue - image[y, x, 2])
-                    cover[y, x] += share * (1 - cover[y, x])
+                    masks[y, x, 0] += share * (1 - masks[y, x, 0])
+                    masks[y, x, 1] -= share * masks[y, x, 1]
 
 
 @njit(cache=True, fastmath=True)

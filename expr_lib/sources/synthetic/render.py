@@ -80,15 +80,16 @@ def render(
     places = camera.project(seen)
     picture = _Picture(base, person, camera, light, vertices, seen, places)
     folds = fold_depth(person.folds_at_rest, person.fold_gain, activity)
-    image, cover, face = picture.draw(folds, _gaze_angles(gaze, units))
+    image, masks = picture.draw(folds, _gaze_angles(gaze, units))
     settings = repr((person.seed, sorted(units.items()), size, yaw, pitch, roll))
+    masks = _reduce(masks, size)
     developed = _develop(_reduce(image, size), light, zlib.crc32(settings.encode()))
     marks = camera.landmarks(base.landmarks @ places)
     return Rendered(
         image=developed,
         landmarks=((marks + 0.5) / supersampling - 0.5).astype(np.float32),
-        mask=_reduce(cover, size),
-        face=_reduce(face.astype(np.float32), size),
+        mask=np.ascontiguousarray(masks[:, :, 0]),
+        face=np.ascontiguousarray(masks[:, :, 1]),
     )
 
 
@@ -141,8 +142,8 @@ class _Picture:
         towards = np.array(light.direction, np.float64)
         self.frame = shading.shadow_frame(towards / np.linalg.norm(towards))
 
-    def draw(self, folds: Array, gaze: tuple[float, float]) -> tuple[Array, Array, Array]:
-        """Linear picture (size, size, 3), and the person's and the face's cover (size, size)."""
+    def draw(self, folds: Array, gaze: tuple[float, float]) -> tuple[Array, Array]:
+        """Linear picture (size, size, 3), and the masks of person and face (size, size, 2)."""
         base, person, camera = self.base, self.person, self.camera
         one_sided = np.zeros(len(base.faces), np.bool_)
         triangle, weights, depth = visible_triangles(
@@ -169,11 +170,9 @@ class _Picture:
             )
         )
         image = self._light(triangle, depth, carried, surface)
-        cover = (triangle >= 0).astype(np.float32)
-        face = cover * (surface.flesh > 0.9) * (carried[:, :, shading.EAR] < 0.5)
-        face *= (carried[:, :, shading.HEIGHT_AT] < 1.85) * (np.abs(carried[:, :, 3]) < 1.45)
-        self._draw_hair(image, cover, depth, face)
-        return image, cover, face
+        masks = shading.masks_of(triangle, carried, surface.flesh)
+        self._draw_hair(image, masks, depth)
+        return image, masks
 
     def _eyeballs(self) -> Array:
         """Place (V, 3) on the ball of each eye's vertices, in radii from its centre."""
@@ -238,7 +237,7 @@ class _Picture:
             float(self.frame[2, 0]),
         )
 
-    def _draw_hair(self, image: Array, cover: Array, depth: Array, face: Array) -> None:
+    def _draw_hair(self, image: Array, masks: Array, depth: Array) -> None:
         camera, person = self.camera, self.person
         for hairs in person.face_hairs:
             points = hairs.anchors @ self.seen
@@ -247,14 +246,14 @@ class _Picture:
             else:
                 points = points + hairs.lift @ camera.turn.T
             points = points.reshape(-1, hairs.steps, 3).astype(np.float32)
-            self._draw_strands(image, cover, depth, hairs, points, 0.3)
+            self._draw_strands(image, masks, depth, hairs, points, 0.3)
         if person.scalp is not None:
-            self._draw_strands(image, cover, depth, person.scalp, self.scalp_seen, 1.0)
+            self._draw_strands(image, masks, depth, person.scalp, self.scalp_seen, 1.0)
 
     def _draw_strands(
         self,
         image: Array,
-        cover: Array,
+        masks: Array,
         depth: Array,
         hairs: Strands | FaceHairs,
         seen: Array,
@@ -269,7 +268,7 @@ class _Picture:
         widths = (hairs.width * self.camera.unit).astype(np.float32)
         draw_strands(
             image,
-            cover,
+            masks,
             depth,
             order,
             places,

@@ -354,10 +354,34 @@ def occlusion_of(depth: Array, unit: float) -> Array:
     return np.clip(1 - 0.55 * np.clip(closed, -0.05, 1.2), 0.25, 1.03)
 
 
+@njit(cache=True, fastmath=True)
 def halved(picture: Array) -> Array:
-    """The mean of each block of two by two pixels."""
-    even, odd = picture[0::2], picture[1::2]
-    return (even[:, 0::2] + even[:, 1::2] + odd[:, 0::2] + odd[:, 1::2]) * np.float32(0.25)
+    """The mean of each block of two by two pixels of (size, size, C)."""
+    rows, columns, channels = picture.shape
+    out = np.empty((rows // 2, columns // 2, channels), np.float32)
+    for y in range(rows // 2):
+        for x in range(columns // 2):
+            for c in range(channels):
+                above = picture[2 * y, 2 * x, c] + picture[2 * y, 2 * x + 1, c]
+                below = picture[2 * y + 1, 2 * x, c] + picture[2 * y + 1, 2 * x + 1, c]
+                out[y, x, c] = (above + below) * np.float32(0.25)
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def masks_of(triangle: Array, carried: Array, flesh: Array) -> Array:
+    """Where the person is, and where the skin of the face is, as (size, size, 2) of 0 and 1."""
+    size = triangle.shape[0]
+    out = np.zeros((size, size, 2), np.float32)
+    for y in range(size):
+        for x in range(size):
+            if triangle[y, x] < 0:
+                continue
+            out[y, x, 0] = 1
+            on_face = carried[y, x, HEIGHT_AT] < 1.9 and abs(carried[y, x, ANGLE]) < 1.45
+            if on_face and carried[y, x, EAR] < 0.5 and flesh[y, x] > 0.9:
+                out[y, x, 1] = 1
+    return out
 
 
 def spread_under_skin(received: Array, flesh: Array, unit: float) -> Array:
@@ -365,7 +389,8 @@ def spread_under_skin(received: Array, flesh: Array, unit: float) -> Array:
 
     returns  (size / 2, size / 2, 3)
     """
-    weight, light = halved(flesh), halved(received * flesh[:, :, None])
+    weight = halved(flesh[:, :, None])[:, :, 0]
+    light = halved(received * flesh[:, :, None])
     for c, width in enumerate(_SPREAD):
         sigma = max(width * unit / 2, 0.3)
         light[:, :, c] = gaussian_filter(light[:, :, c], sigma, mode="nearest", truncate=2.0)

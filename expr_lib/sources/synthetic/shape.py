@@ -115,9 +115,9 @@ _BIAS = {
     "eyes/r-eye-scale-incr": 0.15,
 }
 """Added for all."""
-_VARIETY = 0.66
+_VARIETY = 0.60
 """Less than the sliders' spreads: with all of them at once, faces become caricatures."""
-_STRENGTH = 1.2
+_STRENGTH = 1.3
 """How much descent, sex and age show, times what the mesh has."""
 _ANCHORS, _TALLEST = [33, 62, 8], 0.10
 """Nose, mouth and chin; how far each part of a face's height may be from the usual, a share."""

@@ -87,7 +87,7 @@ def draw_skin_colour(rng: Rng, tone: float) -> Array:
     """Linear RGB of a skin of the given tone, 0 light .. 1 dark, a little different in each."""
     steps = np.arange(len(_PALETTE))
     colour = np.array([np.interp(tone * 5, steps, _PALETTE[:, c]) for c in range(3)])
-    brightness = np.exp(rng.standard_normal() * 0.07)
+    brightness = np.exp(rng.standard_normal() * 0.10)
     tint = [1, 1 + 0.06 * rng.standard_normal(), 1 + 0.09 * rng.standard_normal()]
     return colour * brightness * np.array(tint)
 
@@ -101,20 +101,20 @@ def paint_complexion(
     """
     x, y = space.x, space.y
     canvas = Canvas(np.ones((3, *SHAPE), np.float32) * colour.astype(np.float32)[:, None, None])
-    flush = rng.uniform(0.2, 1.0) * (1 - 0.6 * tone)
+    flush = rng.uniform(0.0, 1.5) * (1 - 0.6 * tone)
     red = 0.8 * bump_pair(x, y, 0.62, 0.50, 0.30, 0.24) + 0.45 * bump(x, y, 0, 0.5, 0.20, 0.16)
     red += 0.3 * bump_pair(x, y, 0.9, 0.25, 0.25, 0.3) + 0.3 * bump(x, y, 0, 1.55, 0.2, 0.15)
     red += 0.18 * smooth_noise(rng, 26) + 0.08 * smooth_noise(rng, 8)
     canvas.dim(flush * red, _FLUSH_TINT)
     orbit = bump_pair(x, y, 0.42, 0.19, 0.17, 0.09) + 0.7 * bump_pair(x, y, 0.50, -0.10, 0.24, 0.06)
     orbit += 0.6 * bump_pair(x, y, 0.27, 0.03, 0.07, 0.12)
-    orbit *= rng.uniform(0.04, 0.32) * (0.6 + 0.7 * age)
+    orbit *= rng.uniform(0.0, 0.50) * (0.6 + 0.7 * age)
     canvas.dim(orbit, (0.8, 1.0, 0.85))
     mottle = (0.018 + 0.02 * age) * smooth_noise(rng, 14) + 0.014 * smooth_noise(rng, 5)
     canvas.dim(mottle + 0.014 * smooth_noise(rng, 2))
     shade = np.zeros(SHAPE, np.float32)
     for part in _SHADED_PARTS:
-        shade += rng.normal(0, 0.07) * bump_pair(x, y, *part)
+        shade += rng.normal(0, 0.10) * bump_pair(x, y, *part)
     canvas.dim(shade)
     canvas.dim(_spots(space, rng, tone, age), (0.55, 0.75, 0.85))
     return canvas
@@ -143,9 +143,11 @@ def paint_lips(
     canvas: Canvas, space: TextureSpace, rng: Rng, colour: Array, tone: float, makeup: bool
 ) -> None:
     """Red of the lips, sometimes painted; lines across them."""
-    red = colour * np.array([0.83, 0.53, 0.57]) * (1 - 0.10 * tone) + np.array([0.02, 0.004, 0.012])
+    red = colour * np.array([rng.uniform(0.70, 0.92), *rng.uniform(0.42, 0.66, 2)]) * (
+        1 - 0.10 * tone
+    ) + np.array([0.02, 0.004, 0.012])
     shade = np.where(space.y < SLIT, np.float32(0.86), np.float32(1.0))  # the upper lip looks down
-    opacity = rng.uniform(0.45, 0.8)
+    opacity = rng.uniform(0.25, 1.0)
     if makeup:
         stick = [rng.uniform(0.22, 0.50), rng.uniform(0.04, 0.12), rng.uniform(0.05, 0.14)]
         red = red * 0.5 + 0.5 * np.array(stick)
@@ -176,7 +178,7 @@ def paint_lids(canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool) -> N
     canvas.dim((0.45 if makeup else 0.22) * lower)
     if makeup:
         tint = (rng.uniform(0.6, 1.0), rng.uniform(0.7, 1.0), rng.uniform(0.5, 1.0))
-        canvas.dim(rng.uniform(0.15, 0.5) * bump_pair(x, y, 0.54, -0.085, 0.24, 0.055), tint)
+        canvas.dim(rng.uniform(0.15, 0.75) * bump_pair(x, y, 0.54, -0.085, 0.24, 0.065), tint)
 
 
 def add_pores(canvas: Canvas, space: TextureSpace, rng: Rng, age: float) -> None:

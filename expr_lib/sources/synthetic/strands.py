@@ -124,10 +124,9 @@ def grow_scalp(base: Head, vertices: Array, rng: Rng, hair: Hair) -> Strands | N
     if not cut.strands:
         return None
     roots, out = _roots(base, vertices, rng, hair, cut.strands)
-    count = len(roots)
     skull = _Skull(base, vertices)
     points = _tie(skull, roots, rng) if cut.tied else _fall(skull, roots, out, rng, hair)
-    steps = points.shape[1]
+    count, steps = points.shape[:2]
     colours = _shades(rng, hair.colour, count, steps, 0.32)
     along = np.linspace(0, 1, steps)
     # strands that lie deep get little light
@@ -195,14 +194,22 @@ def _fall(skull: _Skull, roots: Array, out: Array, rng: Rng, hair: Hair) -> Arra
             moved = _part_before_face(moved, front)
         direction = _unit(0.5 * direction + 0.5 * _unit(moved - points[:, k - 1]))
         points[:, k] = place = moved
-    return points
+    return points[~_stray(points) | (front > 0.5)] if long else points
+
+
+def _stray(points: Array) -> Array:
+    """Which strands (S, K, 3) hang over the face or the throat."""
+    x, y, z = points.transpose(2, 0, 1)
+    on_face = (np.abs(x) < 0.62) & (y > -0.55) & (z > -0.35)
+    on_throat = (np.abs(x) < 0.75) & (y > 1.6) & (z > -1.7)
+    return (on_face | on_throat).any(1)
 
 
 def _part_before_face(points: Array, front: Array) -> Array:
     """Keep long hair beside the face, except a fringe, and let it spread on the shoulders."""
     x, y, z = points.T
     before = smoothstep(-0.95, -0.5, z) * smoothstep(-1.05, -0.45, y) * (1 - front)
-    edge = 0.80 + 0.30 * smoothstep(-0.7, 0.2, y)
+    edge = 0.82 + 0.28 * smoothstep(-0.7, 0.2, y)
     pushed = np.where(x < 0, -1, 1) * np.maximum(np.abs(x), edge * before)
     behind = -0.15 - 0.65 * smoothstep(-0.6, 0.3, y)  # over the ears, not over the cheeks
     pulled = np.where(front > 0.5, z, np.minimum(z, np.maximum(behind, z - 0.5)))
@@ -226,7 +233,7 @@ def _face_hairs(
 def grow_brows(base: Head, rng: Rng, hair: Hair, male: bool, years: float) -> FaceHairs:
     """Eyebrows: hairs that rise at the inner end and lie along the arch further out."""
     count = int(rng.uniform(130, 430) * (1.25 if male else 0.9) * (0.7 if years < 14 else 1))
-    thick = rng.uniform(0.7, 1.6) * (1.2 if male else 0.85)
+    thick = rng.uniform(0.6, 1.7) * (1.2 if male else 0.9)
     inner, outer = rng.uniform(0.14, 0.18), rng.uniform(0.90, 0.96)
     hairs = []
     for sign in (-1, 1):
@@ -249,10 +256,11 @@ def grow_brows(base: Head, rng: Rng, hair: Hair, male: bool, years: float) -> Fa
     places = np.concatenate(hairs)
     total = len(places)
     shade = {"blond": 0.5, "white": 0.75, "grey": 0.6}.get(hair.colour_name, 0.85)
+    shade *= rng.uniform(0.6, 1.8)
     lift = np.broadcast_to(np.array([0.004, 0.016, 0.020]), (total, 3))
     colours = _shades(rng, hair.colour * shade, total, 3, 0.18)
     width = np.broadcast_to(np.array([0.013, 0.011, 0.004]), (total, 3)).astype(np.float32)
-    opacity = rng.uniform(0.35, 0.85, total) * rng.uniform(0.45, 1.1)
+    opacity = rng.uniform(0.35, 0.85, total) * rng.uniform(0.35, 1.15)
     return _face_hairs(base, places, lift, colours, width, opacity.astype(np.float32))
 
 
@@ -311,10 +319,10 @@ def grow_beard(base: Head, rng: Rng, hair: Hair, kind: str) -> FaceHairs | None:
     corners, weights = base.front.corners(x, y)
     lip = (base.lip[corners] * weights).sum(1)
     grown = beard_density(kind, x, y) * (lip < 0.15) * (corners[:, 0] >= 0)
-    kept = rng.random(tries) < grown * 0.75
+    kept = rng.random(tries) < grown * rng.uniform(0.30, 0.6)
     x, y = x[kept], y[kept]
     count = len(x)
-    length = rng.uniform(0.05, 0.10) * rng.uniform(0.7, 1.2, count)
+    length = rng.uniform(0.04, 0.09) * rng.uniform(0.7, 1.2, count)
     outward = np.clip(x * 0.5, -0.35, 0.35) + np.where(y < 1.0, np.sign(x) * 0.55, 0)
     angle = np.pi / 2 - outward + rng.normal(0, 0.25, count)
     k = np.linspace(0, 1, 3)[None]
@@ -328,7 +336,7 @@ def grow_beard(base: Head, rng: Rng, hair: Hair, kind: str) -> FaceHairs | None:
     lift = np.broadcast_to(np.array([0.0, 0.6, 1.0]) * stand, (count, 3))
     colours = _shades(rng, hair.colour * 0.9, count, 3, 0.25)
     width = np.broadcast_to(np.array([0.016, 0.013, 0.006]), (count, 3)).astype(np.float32)
-    opacity = np.full(count, 0.75, np.float32)
+    opacity = np.full(count, 0.6, np.float32)
     return _face_hairs(base, places, lift, colours, width, opacity)
 
 
