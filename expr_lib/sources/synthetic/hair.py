@@ -126,7 +126,7 @@ def draw_hair(rng: Rng, male: bool, years: float, african: float, asian: float) 
 
 
 def _draw_colour_name(rng: Rng, years: float, dark: float) -> str:
-    if rng.random() < np.clip((years - 38) / 34, 0, 0.95):
+    if rng.random() < np.clip((years - 44) / 32, 0, 0.95):
         return "white" if rng.random() < np.clip((years - 55) / 30, 0, 0.8) else "grey"
     if dark > 0.5:
         return str(rng.choice(["black", "dark"], p=[0.7, 0.3]))

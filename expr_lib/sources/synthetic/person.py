@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from expr_lib.sources.synthetic import skin, strands
 from expr_lib.sources.synthetic.canonical import Array, brow_centre
 from expr_lib.sources.synthetic.hair import Hair, draw_hair, paint_scalp
-from expr_lib.sources.synthetic.head import head
+from expr_lib.sources.synthetic.head import Head, head
 from expr_lib.sources.synthetic.shape import Body, draw_weights, shape_head
 from expr_lib.sources.synthetic.strands import FaceHairs, Glasses, Strands
 from expr_lib.sources.synthetic.texture import smooth_noise, texture_space
@@ -103,6 +103,8 @@ class Person:
         rng = self._stream("style")
         numbers = sorted({unit.rstrip("LR") for unit in base.unit_names})
         gains = {number: float(np.exp(0.11 * rng.standard_normal())) for number in numbers}
+        # a lid closes as far as the eye is open
+        gains["43"] = _eye_opening(base, self.vertices) / _eye_opening(base, base.points)
         self._set(style={unit: gains[unit.rstrip("LR")] for unit in base.unit_names})
         light, background = _draw_studio(self._stream("studio"), self.tone)
         self._set(light=light, background=background)
@@ -176,7 +178,7 @@ class Person:
         space = texture_space()
         centre = brow_centre(space.ax)
         shade = np.exp(-(((space.y - centre) / 0.045) ** 2)) * (space.ax > 0.15) * (space.ax < 0.9)
-        canvas.lay(hair.colour, gaussian_filter(shade, 2) * 0.22)
+        canvas.lay(np.minimum(hair.colour, 0.1), gaussian_filter(shade, 2) * 0.22)
 
     def _grow(self) -> None:
         base, rng = head(), self._stream("strands")
@@ -226,6 +228,11 @@ class Person:
         return 0.25 + 0.75 * self.age
 
 
+def _eye_opening(base: Head, vertices: Array) -> float:
+    marks = base.landmarks[:68] @ vertices
+    return float((marks[[41, 40, 47, 46], 1] - marks[[37, 38, 43, 44], 1]).mean())
+
+
 def _draw_clothes(rng: np.random.Generator, years: float) -> Clothes:
     dark = np.array([0.02, 0.02, 0.022]) * rng.uniform(0.8, 2.5)
     white = np.array([0.62, 0.62, 0.62]) * rng.uniform(0.7, 1.0)
@@ -259,7 +266,7 @@ def _draw_studio(rng: np.random.Generator, tone: float) -> tuple[Light, tuple[fl
         fill=rng.uniform(0.14, 0.30),
         ambient=rng.uniform(0.24, 0.44),
         colour=(1.0 + warmth, 0.98, 0.95 - warmth),
-        exposure=rng.uniform(0.86, 0.98) * (1 + 0.25 * tone),
+        exposure=rng.uniform(0.86, 0.98) * (1 + 0.55 * tone),
         softness=rng.uniform(0.8, 2.0),
     )
     grey = rng.uniform(0.22, 0.72)

@@ -145,7 +145,7 @@ def paint_lips(
     """Red of the lips, sometimes painted; lines across them."""
     red = colour * np.array([rng.uniform(0.70, 0.92), *rng.uniform(0.42, 0.66, 2)]) * (
         1 - 0.10 * tone
-    ) + np.array([0.02, 0.004, 0.012])
+    ) + np.array([0.02, 0.004, 0.012]) * (1 + 2.5 * tone)
     shade = np.where(space.y < SLIT, np.float32(0.86), np.float32(1.0))  # the upper lip looks down
     opacity = rng.uniform(0.25, 1.0)
     if makeup:

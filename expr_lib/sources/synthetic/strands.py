@@ -255,10 +255,12 @@ def grow_brows(base: Head, rng: Rng, hair: Hair, male: bool, years: float) -> Fa
         hairs.append(np.stack([sign * px, py], 2))
     places = np.concatenate(hairs)
     total = len(places)
-    shade = {"blond": 0.5, "white": 0.75, "grey": 0.6}.get(hair.colour_name, 0.85)
-    shade *= rng.uniform(0.6, 1.8)
+    shade = {"blond": 0.45}.get(hair.colour_name, 0.85) * rng.uniform(0.6, 1.3)
+    colour = hair.colour
+    if hair.colour_name in ("white", "grey"):  # brows go grey later
+        colour = 0.15 * colour + np.array([0.030, 0.024, 0.020])
     lift = np.broadcast_to(np.array([0.004, 0.016, 0.020]), (total, 3))
-    colours = _shades(rng, hair.colour * shade, total, 3, 0.18)
+    colours = _shades(rng, colour * shade, total, 3, 0.18)
     width = np.broadcast_to(np.array([0.013, 0.011, 0.004]), (total, 3)).astype(np.float32)
     opacity = rng.uniform(0.35, 0.85, total) * rng.uniform(0.35, 1.15)
     return _face_hairs(base, places, lift, colours, width, opacity.astype(np.float32))

@@ -20,8 +20,8 @@ def _both(action: str, weight: float = 1.0) -> dict[str, float]:
 
 def _actions() -> dict[str, dict[str, float]]:
     whole = {
-        "1": {"browInnerUp": 1.75},
-        "2": _both("browOuterUp", 1.4),
+        "1": {"browInnerUp": 1.6},
+        "2": _both("browOuterUp", 1.2),
         "4": _both("browDown", 1.2),
         "5": _both("eyeWide", 0.9),
         "6": _both("cheekSquint", 0.9),
@@ -61,7 +61,7 @@ EXPRESSION_UNITS = MappingProxyType(
         "neutral": {},
         "happy": {"6": 0.8, "12": 1.0, "25": 0.9, "26": 0.2},
         "sad": {"1": 1.0, "4": 0.6, "15": 1.0, "17": 0.55, "7": 0.2, "64": 0.25},
-        "surprised": {"1": 0.9, "2": 1.0, "5": 0.9, "25": 0.3, "26": 1.0, "27": 0.15},
+        "surprised": {"1": 0.8, "2": 0.9, "5": 0.9, "25": 0.3, "26": 1.0, "27": 0.15},
         "angry": {"4": 0.95, "5": 0.35, "7": 0.8, "23": 0.8, "24": 0.5, "17": 0.25, "9": 0.1},
         "fearful": {"1": 1.0, "2": 0.6, "4": 0.5, "5": 1.0, "20": 1.0, "25": 0.8, "26": 0.4},
         "disgusted": {"9": 1.0, "10": 1.0, "4": 0.5, "7": 0.6, "25": 0.2, "17": 0.4, "6": 0.4}
