@@ -18,7 +18,7 @@ class NoFaceFound(ExprLibError):
 
 
 class ModelFileMissing(ExprLibError):
-    """A dlib model file that is at none of the places looked at, or whose checksum is wrong."""
+    """A model file, dlib's or the head mesh's, that is at no place looked at, or is damaged."""
 
 
 class DlibMissing(ExprLibError):

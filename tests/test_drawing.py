@@ -162,7 +162,7 @@ def test_sizes_agree(face) -> None:
     reduced = F.avg_pool2d(big, 4)
     ink = (small + 1).mean()
     assert (reduced - small).abs().mean() < 0.1 * ink
-    assert (reduced - small).abs().max() < 0.8
+    assert (reduced - small).abs().quantile(0.99) < 0.15
     one_pixel_off = draw_landmarks(face + 1 / 64, 64, thickness=8)
     assert (one_pixel_off - small).abs().mean() > 0.5 * ink
 

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
+from expr_lib.points import MIRROR
+
 Array = npt.NDArray[Any]
 
 SLIT = 1.056
@@ -89,12 +91,12 @@ def closing_of_lips(x: Array, y: Array, z: Array) -> Array:
 
 _PLACES = {
     8: (0, 1.9), 9: (0.278, 1.86), 10: (0.545, 1.69), 11: (0.772, 1.43), 12: (0.935, 1.16),
-    13: (1.05, 0.853), 14: (1.12, 0.571), 15: (1.16, 0.291), 16: (1.17, 0.005),
-    22: (0.185, -0.27), 23: (0.384, -0.345), 24: (0.587, -0.368), 25: (0.786, -0.331),
-    26: (0.941, -0.195), 27: (0, -0.026), 28: (0, 0.158), 29: (0, 0.328), 30: (0, 0.525),
-    33: (0, 0.717), 34: (0.1, 0.694), 35: (0.197, 0.678), 51: (0, 0.928), 52: (0.107, 0.895),
-    53: (0.239, 0.959), 54: (0.377, 1.07), 55: (0.246, 1.19), 56: (0.109, 1.24),
-    57: (0, 1.26), 62: (0, 1.046), 63: (0.098, 1.042), 64: (0.305, 1.075), 65: (0.104, 1.064),
+    13: (1.05, 0.853), 14: (1.12, 0.568), 15: (1.162, 0.293), 16: (1.171, 0.02),
+    22: (0.177, -0.264), 23: (0.378, -0.341), 24: (0.583, -0.362), 25: (0.786, -0.324),
+    26: (0.944, -0.187), 27: (0, -0.039), 28: (0, 0.151), 29: (0, 0.331), 30: (0, 0.522),
+    33: (0, 0.717), 34: (0.1, 0.69), 35: (0.196, 0.681), 51: (0, 0.93), 52: (0.104, 0.894),
+    53: (0.23, 0.959), 54: (0.373, 1.069), 55: (0.244, 1.186), 56: (0.108, 1.239),
+    57: (0, 1.254), 62: (0, 1.046), 63: (0.098, 1.042), 64: (0.311, 1.057), 65: (0.104, 1.064),
     66: (0, 1.068),
 }  # fmt: skip
 """Landmarks of the face's right half where annotators, and dlib, put them on the average head."""
@@ -121,28 +123,8 @@ def landmark_places() -> tuple[Array, Array, Array]:
         second[index] = x, lid_lower(x) + _BESIDE_OPENING
         share[index] = between
     for index in (*_PLACES, *_EYE_PLACES):
-        other = MIRRORED[index]
+        other = MIRROR[index]
         if other != index:
             first[other], second[other] = first[index] * [-1, 1], second[index] * [-1, 1]
             share[other] = share[index]
     return first, second, share
-
-
-def _mirrored() -> Array:
-    order = np.arange(68)
-    groups = (
-        list(range(17)), list(range(17, 27)), [31, 32, 33, 34, 35],
-        [36, 37, 38, 39, 42, 43, 44, 45], [40, 41, 46, 47],
-        [48, 49, 50, 51, 52, 53, 54], [55, 56, 57, 58, 59],
-        [60, 61, 62, 63, 64], [65, 66, 67],
-    )  # fmt: skip
-    for group in groups:
-        order[group] = group[::-1]
-    order[[36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47]] = [
-        45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    ]  # fmt: skip
-    return order
-
-
-MIRRORED = _mirrored()
-"""The landmark on the other half of the face, for each of the 68."""

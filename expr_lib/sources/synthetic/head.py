@@ -1,8 +1,8 @@
 """The average head: a smooth mesh with eyes, teeth and tongue, its landmarks and its units."""
 
+import io
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -245,8 +245,8 @@ class Head:
 
 
 def _mask(name: str) -> Array:
-    path = Path(meshfiles.data_folder()) / "data/mpfb2/textures" / f"mpfb_{name}.jpg"
-    return np.asarray(Image.open(path).convert("L"), np.float64) / 255
+    stored = meshfiles.read_file(f"data/mpfb2/textures/mpfb_{name}.jpg")
+    return np.asarray(Image.open(io.BytesIO(stored)).convert("L"), np.float64) / 255
 
 
 def _sample(image: Array, uv: Array) -> Array:
