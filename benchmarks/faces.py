@@ -30,6 +30,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import pdist
 from scipy.special import log_softmax
 from scipy.stats import rankdata
+from skimage.color import xyz2lab
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -48,6 +49,9 @@ Row = tuple[str, str, float, float | None, float | None]
 SIZE, TILE = 256, 192
 YAWS = (0, -22, 22, -45, 45)
 FOLDS = 5
+SRGB_TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+)
 L2 = 1.0  # weight of the squares against the sum of the photos' losses
 TIMED_PEOPLE = 10
 FACE_PARTS = {
@@ -100,6 +104,26 @@ def draw_person(seed: int, tiles: bool) -> list[Photo]:
                 more["tile"] = resized(drawn.image, (TILE, TILE))
             photos.append(look_at(drawn.image, str(seed), word, yaw, **more))
     return photos
+
+
+def describe(seed: int) -> tuple[float, bool, float]:
+    """A drawn person's years, whether male, and the individual typology angle of the skin."""
+    person = Person(seed)
+    linear = np.clip(person.skin_colour, 0, 1)
+    light, _, yellow = xyz2lab(linear @ SRGB_TO_XYZ.T)
+    return person.years, person.male, float(np.degrees(np.arctan2(light - 50, yellow)))
+
+
+def print_variety(seeds: Sequence[int], jobs: int) -> None:
+    """Print who the drawn people are."""
+    who = list(in_processes(describe, seeds, jobs, title="variety", unit="person"))
+    years, male, angle = (np.array(column) for column in zip(*who, strict=True))
+    print(
+        f"people: {np.sum(~male)} women and {np.sum(male)} men, {years.min():.0f} to "
+        f"{years.max():.0f} years (median {np.median(years):.0f}); skin's typology angle "
+        f"{angle.max():.0f} (light) to {angle.min():.0f} degrees (dark), "
+        f"median {np.median(angle):.0f}"
+    )
 
 
 def look_at_real(photo: tuple[str, str, str], eyes: float) -> Photo:
@@ -355,6 +379,7 @@ def main() -> None:
         f"exactly one face found without enlarging: frontal {at_once[0]:.2f} %, "
         f"22 degrees {at_once[1]:.2f} %, 45 degrees {at_once[2]:.2f} %"
     )
+    print_variety(seeds, options.jobs)
     print("\n".join(speed_lines))
     print_errors(drawn, options.detail)
     if options.detail:

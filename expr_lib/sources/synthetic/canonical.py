@@ -17,8 +17,6 @@ Array = npt.NDArray[Any]
 
 SLIT = 1.056
 """Height of the line between the closed lips."""
-EYE_INNER, EYE_OUTER = 0.285, 0.745
-"""Inner and outer corner of the eye."""
 AXIS_Z = -1.1
 """Depth of the vertical axis around which angles are counted."""
 TOP, BOTTOM = -2.15, 2.85

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from expr_lib.sources.synthetic import skin, strands
+from expr_lib.sources.synthetic import facehair, skin
 from expr_lib.sources.synthetic.canonical import Array, brow_centre
+from expr_lib.sources.synthetic.facehair import FaceHairs, Glasses
 from expr_lib.sources.synthetic.hair import Hair, draw_hair, paint_scalp
 from expr_lib.sources.synthetic.head import Head, head
 from expr_lib.sources.synthetic.shape import Body, draw_weights, shape_head
-from expr_lib.sources.synthetic.strands import FaceHairs, Glasses, Strands
+from expr_lib.sources.synthetic.strands import Strands, grow_scalp
 from expr_lib.sources.synthetic.texture import smooth_noise, texture_space
 
 IRIS_COLOURS = {
@@ -132,7 +133,7 @@ class Person:
         weight = float(np.clip(rng.normal(0.5, 0.28), 0, 1))
         makeup = bool(not male and years > 17 and rng.random() < 0.45)
         kinds = (0.45, 0.36, 0.09, 0.03, 0.07)
-        beard = str(rng.choice(strands.BEARDS, p=kinds)) if male and years > 19 else "none"
+        beard = str(rng.choice(facehair.BEARDS, p=kinds)) if male and years > 19 else "none"
         self._set(male=male, years=float(years), tone=tone, races=races, weight=weight)
         self._set(makeup=makeup, beard_kind=beard)
 
@@ -165,7 +166,7 @@ class Person:
             return
         amount = {"none": 0.07, "stubble": rng.uniform(0.18, 0.42)}.get(self.beard_kind, 0.45)
         kind = self.beard_kind
-        mask = strands.beard_density(kind if amount == 0.45 else "beard", space.x, space.y)
+        mask = facehair.beard_density(kind if amount == 0.45 else "beard", space.x, space.y)
         mask = gaussian_filter(mask * (1 - space.lip) * (np.cos(space.angle) > 0), 3)
         hairs = 0.5 * smooth_noise(rng, (3.5, 1.1)) + 0.5 * smooth_noise(rng, (1.5, 1.0))
         canvas.lay(
@@ -182,15 +183,15 @@ class Person:
 
     def _grow(self) -> None:
         base, rng = head(), self._stream("strands")
-        scalp = strands.grow_scalp(base, self.vertices, rng, self.hair)
+        scalp = grow_scalp(base, self.vertices, rng, self.hair)
         rng = self._stream("brows")
         hairs = [
-            strands.grow_brows(base, rng, self.hair, self.male, self.years),
-            strands.grow_lashes(base, rng, self.male, self.makeup),
-            strands.grow_beard(base, self._stream("beard"), self.hair, self.beard_kind),
+            facehair.grow_brows(base, rng, self.hair, self.male, self.years),
+            facehair.grow_lashes(base, rng, self.male, self.makeup),
+            facehair.grow_beard(base, self._stream("beard"), self.hair, self.beard_kind),
         ]
         if self.clothes.glasses is not None:
-            hairs.append(strands.wear_glasses(base, self.vertices, self.clothes.glasses))
+            hairs.append(facehair.wear_glasses(base, self.vertices, self.clothes.glasses))
         self._set(scalp=scalp, face_hairs=tuple(part for part in hairs if part is not None))
 
     def _draw_eyes(self) -> None:

@@ -11,6 +11,7 @@ from expr_lib.errors import BadSetting
 from expr_lib.sources.synthetic import shading
 from expr_lib.sources.synthetic.camera import Camera
 from expr_lib.sources.synthetic.canonical import Array
+from expr_lib.sources.synthetic.facehair import FaceHairs
 from expr_lib.sources.synthetic.head import Head, head
 from expr_lib.sources.synthetic.person import Light, Person
 from expr_lib.sources.synthetic.raster import (
@@ -19,7 +20,8 @@ from expr_lib.sources.synthetic.raster import (
     vertex_normals,
     visible_triangles,
 )
-from expr_lib.sources.synthetic.strands import SKULL_CENTRE, FaceHairs, Strands
+from expr_lib.sources.synthetic.strands import SKULL_CENTRE, Strands
+from expr_lib.sources.synthetic.surface import OPEN, Surface, masks_of, paint_surface
 from expr_lib.sources.synthetic.units import GAZE_UNITS, UNIT_ACTIONS
 from expr_lib.sources.synthetic.wrinkles import fold_depth
 
@@ -151,8 +153,8 @@ class _Picture:
         )
         carried = np.concatenate([self.normals, base.carried, self.seen, self._eyeballs()], axis=1)
         carried = interpolate(triangle, weights, base.faces, carried)
-        surface = shading.Surface(
-            *shading.paint_surface(
+        surface = Surface(
+            *paint_surface(
                 triangle,
                 base.materials,
                 carried,
@@ -170,7 +172,7 @@ class _Picture:
             )
         )
         image = self._light(triangle, depth, carried, surface)
-        masks = shading.masks_of(triangle, carried, surface.flesh)
+        masks = masks_of(triangle, carried, surface.flesh)
         self._draw_hair(image, masks, depth)
         return image, masks
 
@@ -201,9 +203,7 @@ class _Picture:
         spread = light.softness * 1.3
         return np.array([*key, *fill, *ambient, spread, 0.0, 0.0], np.float32)
 
-    def _light(
-        self, triangle: Array, depth: Array, carried: Array, surface: shading.Surface
-    ) -> Array:
+    def _light(self, triangle: Array, depth: Array, carried: Array, surface: Surface) -> Array:
         camera = self.camera
         shadows, low, unit = shading.shadow_map(self.seen, self.base.faces, self.frame)
         if self.person.scalp is not None:
@@ -218,7 +218,7 @@ class _Picture:
             surface.gloss,
             surface.sharpness,
             surface.flesh,
-            carried[:, :, shading.OPEN],
+            carried[:, :, OPEN],
             occlusion.astype(np.float32),
             shadows,
             low,
