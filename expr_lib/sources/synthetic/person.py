@@ -7,7 +7,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from expr_lib.sources.synthetic import facehair, skin
-from expr_lib.sources.synthetic.canonical import Array, brow_centre
+from expr_lib.sources.synthetic.canonical import Array
 from expr_lib.sources.synthetic.facehair import FaceHairs, Glasses
 from expr_lib.sources.synthetic.hair import Hair, draw_hair, paint_scalp
 from expr_lib.sources.synthetic.head import Head, head
@@ -177,7 +177,7 @@ class Person:
     def _shade_brows(self, canvas: skin.Canvas, hair: Hair) -> None:
         """The skin under the eyebrows looks a little darker."""
         space = texture_space()
-        centre = brow_centre(space.ax)
+        centre = space.brow
         shade = np.exp(-(((space.y - centre) / 0.045) ** 2)) * (space.ax > 0.15) * (space.ax < 0.9)
         canvas.lay(np.minimum(hair.colour, 0.1), gaussian_filter(shade, 2) * 0.22)
 

@@ -9,8 +9,6 @@ from expr_lib.sources.synthetic.canonical import (
     Array,
     bump,
     bump_pair,
-    lid_lower,
-    lid_upper,
     ridge,
     smoothstep,
 )
@@ -170,9 +168,9 @@ def paint_lids(canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool) -> N
     x, y = space.x, space.y
     canvas.dim(0.30 * bump_pair(x, y, 0.30, 0.045, 0.045, 0.035), (0.0, 0.7, 0.6))
     canvas.dim(0.16 * bump_pair(x, y, 0.52, 0.10, 0.22, 0.025), (0.1, 0.8, 0.7))
-    upper = ridge(y, lid_upper(space.ax) - 0.006, 0.013) * smoothstep(0.29, 0.36, space.ax)
+    upper = ridge(y, space.lid_upper - 0.006, 0.013) * smoothstep(0.29, 0.36, space.ax)
     upper *= smoothstep(0.76, 0.70, space.ax)
-    lower = ridge(y, lid_lower(space.ax) + 0.006, 0.010) * smoothstep(0.36, 0.5, space.ax)
+    lower = ridge(y, space.lid_lower + 0.006, 0.010) * smoothstep(0.36, 0.5, space.ax)
     lower *= smoothstep(0.75, 0.70, space.ax)
     canvas.dim((0.80 if makeup else 0.55) * upper)
     canvas.dim((0.45 if makeup else 0.22) * lower)

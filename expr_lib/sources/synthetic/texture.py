@@ -8,7 +8,15 @@ from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from expr_lib.sources.synthetic.canonical import AXIS_Z, BOTTOM, TOP, Array
+from expr_lib.sources.synthetic.canonical import (
+    AXIS_Z,
+    BOTTOM,
+    TOP,
+    Array,
+    brow_centre,
+    lid_lower,
+    lid_upper,
+)
 from expr_lib.sources.synthetic.head import Head, head
 from expr_lib.sources.synthetic.raster import interpolate, visible_triangles
 
@@ -28,6 +36,7 @@ class TextureSpace:
                   feature is painted
     left, right   bool, image left and right half of the head
     lip           0..1, the red of the lips
+    brow, lid_upper, lid_lower  heights of the eyebrow and of the lids' margins in that column
     """
 
     def __init__(self, base: Head) -> None:
@@ -54,6 +63,9 @@ class TextureSpace:
         self.z = found[:, :, 1]
         self.ax = np.abs(self.x)
         self.lip = gaussian_filter(np.where(painted, found[:, :, 2], 0), 1.0).astype(np.float32)
+        self.brow, self.lid_upper, self.lid_lower = (
+            curve(self.ax).astype(np.float32) for curve in (brow_centre, lid_upper, lid_lower)
+        )
         self.left, self.right = self.angle < 0, self.angle > 0
 
     def texel(self, x: float, y: float) -> tuple[int, int]:

@@ -69,7 +69,8 @@ EXPRESSION_UNITS = MappingProxyType(
         "contemptuous": {"12R": 0.75, "14R": 0.9, "17": 0.15, "2L": 0.35},
     }
 )
-"""Action units of each expression at full intensity, after EMFACS; contempt is one-sided."""
+"""Action units of each expression at full intensity, after EMFACS (Friesen and Ekman 1983), which
+the posers of RaFD followed too (Langner et al. 2010); contempt is one-sided."""
 
 
 def expression_units(expression: str, intensity: float = 1.0) -> dict[str, float]:
