@@ -13,9 +13,9 @@ PIVOT = np.array([0, 0.45, -0.9])
 PIVOT_HEIGHT = 0.53
 """How far down the picture it stands, a share of its height; room for hair."""
 DISTANCE = 17.0
-"""From the camera to the eyes, eye distances."""
+"""From the camera to the plane of scale 1, which lies 0.9 behind the pivot, eye distances."""
 EYE_SHARE = 0.172
-"""Eye distance as a share of the picture's width."""
+"""Eye distance as a share of the picture's width in that plane; at the eyes an eighth more."""
 _AHEAD, _PROFILE = 3.0, 45.0
 _JAW_SHARES = np.array([0.0, 0.128, 0.253, 0.375, 0.495, 0.619, 0.745, 0.871, 1.0])
 """Mean shares of the outline, from the chin to the ear, of the points of the London set."""
@@ -55,7 +55,7 @@ class Camera:
     """Projects head coordinates to a square picture.
 
     size  side of the picture that is drawn, pixels (before it is reduced)
-    unit  pixels of one eye distance at the eyes' depth
+    unit  pixels of one eye distance in the plane of scale 1
     turn  (3, 3) float32, the head's rotation
     """
 

@@ -112,6 +112,7 @@ def draw_strands(
     colours: Array,
     widths: Array,
     opacity: Array,
+    over_face: bool,
 ) -> None:
     """Draw hairs over a picture, in place, each a tapering anti-aliased line.
 
@@ -120,6 +121,7 @@ def draw_strands(
     order    (S,) the strands, the farthest first
     places   (S, K, 3) float32 pixel x, pixel y, depth
     colours  (S, K, 3) float32; `widths` (S, K) pixels; `opacity` (S,) 0..1
+    over_face  whether they hide the face (hair of the head), or belong to it
     """
     size = image.shape[0]
     for s in order:
@@ -161,7 +163,8 @@ def draw_strands(
                     image[y, x, 1] += share * (green - image[y, x, 1])
                     image[y, x, 2] += share * (blue - image[y, x, 2])
                     masks[y, x, 0] += share * (1 - masks[y, x, 0])
-                    masks[y, x, 1] -= share * masks[y, x, 1]
+                    if over_face:
+                        masks[y, x, 1] -= share * masks[y, x, 1]
 
 
 @njit(cache=True, fastmath=True)

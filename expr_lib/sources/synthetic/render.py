@@ -40,7 +40,8 @@ class Rendered:
     image      (size, size, 3) uint8 RGB, C-contiguous
     landmarks  (68, 2) float32 pixels, iBUG order, true by construction
     mask       (size, size) float32 in 0..1, 1 where the person is
-    face       (size, size) float32 in 0..1, 1 where the skin of the face is: no hair, ears, neck
+    face       (size, size) float32 in 0..1, 1 where the face is, eyes, brows and lips included: no
+               ears, neck or hair of the head
     """
 
     image: Array
@@ -172,7 +173,7 @@ class _Picture:
             )
         )
         image = self._light(triangle, depth, carried, surface)
-        masks = masks_of(triangle, carried, surface.flesh)
+        masks = masks_of(triangle, base.materials, carried, surface.flesh)
         self._draw_hair(image, masks, depth)
         return image, masks
 
@@ -275,6 +276,7 @@ class _Picture:
             colours,
             widths,
             hairs.opacity,
+            isinstance(hairs, Strands),
         )
 
 

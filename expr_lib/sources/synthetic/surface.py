@@ -186,8 +186,11 @@ def paint_surface(
 
 
 @njit(cache=True, fastmath=True)
-def masks_of(triangle: Array, carried: Array, flesh: Array) -> Array:
-    """Where the person is, and where the skin of the face is, as (size, size, 2) of 0 and 1."""
+def masks_of(triangle: Array, materials: Array, carried: Array, flesh: Array) -> Array:
+    """Where the person is, and where the face is, as (size, size, 2) of 0 and 1.
+
+    The face has eyes, brows, lips and what is between them; no ears, neck or hair of the head.
+    """
     size = triangle.shape[0]
     out = np.zeros((size, size, 2), np.float32)
     for y in range(size):
@@ -195,7 +198,11 @@ def masks_of(triangle: Array, carried: Array, flesh: Array) -> Array:
             if triangle[y, x] < 0:
                 continue
             out[y, x, 0] = 1
-            on_face = carried[y, x, HEIGHT_AT] < 1.9 and abs(carried[y, x, ANGLE]) < 1.45
-            if on_face and carried[y, x, EAR] < 0.5 and flesh[y, x] > 0.9:
+            if materials[triangle[y, x]] != SKIN:
+                out[y, x, 1] = 1
+                continue
+            jaw = 1.96 - 0.84 * carried[y, x, ACROSS] ** 2  # the neck lies below this curve
+            in_front = abs(carried[y, x, ANGLE]) < 1.45 and carried[y, x, EAR] < 0.5
+            if in_front and carried[y, x, HEIGHT_AT] < jaw and flesh[y, x] > 0.9:
                 out[y, x, 1] = 1
     return out
