@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with the tested versions of everything (some minutes, 6 GB; once)
+setup: $(STAMP) ## make .venv with the tested versions of everything (some minutes, 7 GB; once)
 
 # The stamp is written last, so an interrupted set-up goes on where it stopped. Everything comes as a wheel: a package that
 # would have to be compiled is an error at once, not ten minutes later. dlib-bin would overwrite any dlib that is already
