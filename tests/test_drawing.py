@@ -9,6 +9,7 @@ from torch import Tensor
 
 from expr_lib.drawing import draw_landmarks
 from expr_lib.points import CLOSED_PARTS, LANDMARK_PARTS
+from expr_lib.sources.synthetic import Person, expression_units, render
 
 OUTSIDE = 1.8
 
@@ -22,9 +23,10 @@ def _one_thread():
 
 
 @pytest.fixture(scope="module")
-def face(drawn_face) -> Tensor:
+def face() -> Tensor:
     """(1, 68, 2) of a drawn face."""
-    return torch.from_numpy((drawn_face.landmarks + 0.5) / drawn_face.image.shape[0]).float()[None]
+    drawn = render(Person(7), expression_units("happy"), size=256)
+    return torch.from_numpy((drawn.landmarks + 0.5) / drawn.image.shape[0]).float()[None]
 
 
 def _lines() -> list[tuple[int, int]]:
@@ -162,7 +164,7 @@ def test_sizes_agree(face) -> None:
     reduced = F.avg_pool2d(big, 4)
     ink = (small + 1).mean()
     assert (reduced - small).abs().mean() < 0.1 * ink
-    assert (reduced - small).abs().quantile(0.99) < 0.15
+    assert (reduced - small).abs().max() < 0.8
     one_pixel_off = draw_landmarks(face + 1 / 64, 64, thickness=8)
     assert (one_pixel_off - small).abs().mean() > 0.5 * ink
 

@@ -61,7 +61,7 @@ class Clothes:
 class Person:
     """One drawn person, determined by `seed` alone; pickled as the seed and drawn again.
 
-    years         age, 6 to 85
+    years         age, 7 to 78
     tone          0 light skin .. 1 dark; `races` weights of the mesh's three
     vertices      (V, 3) the neutral head, eye distances
     texture       (HEIGHT, WIDTH, 6) linear RGB, slopes (2), share of hair

@@ -29,7 +29,6 @@ SMALLEST = 64
 """Smallest picture, pixels."""
 _GAZE_DEGREES = 22
 """How far units 61 to 64 turn the eyes at weight 1."""
-_VERGENCE = math.degrees(math.atan2(0.5, 26))
 _GRAIN = 0.006
 
 
@@ -78,10 +77,9 @@ def render(
     base = head()
     camera = Camera(size * supersampling, yaw, pitch, roll)
     activity = {unit: weight * person.style.get(unit, 1.0) for unit, weight in units.items()}
-    vertices = _move(base, person, activity)
-    seen = camera.view(vertices)
+    seen = camera.view(_move(base, person, activity))
     places = camera.project(seen)
-    picture = _Picture(base, person, camera, light, vertices, seen, places)
+    picture = _Picture(base, person, camera, light, seen, places)
     folds = fold_depth(person.folds_at_rest, person.fold_gain, activity)
     image, masks = picture.draw(folds, _gaze_angles(gaze, units))
     settings = repr((person.seed, sorted(units.items()), size, yaw, pitch, roll))
@@ -97,8 +95,8 @@ def render(
 
 
 def _check(units: Mapping[str, float], size: int, supersampling: int) -> None:
-    known = [*UNIT_ACTIONS, *(unit for unit in GAZE_UNITS if unit not in UNIT_ACTIONS)]
-    unknown = sorted(set(units) - set(known))
+    known = {*UNIT_ACTIONS, *GAZE_UNITS}
+    unknown = sorted(set(units) - known)
     if unknown:
         raise BadSetting(
             f"unknown action unit {unknown[0]!r}; choose among {', '.join(sorted(known))}"
@@ -135,12 +133,11 @@ class _Picture:
         person: Person,
         camera: Camera,
         light: Light,
-        vertices: Array,
         seen: Array,
         places: Array,
     ) -> None:
         self.base, self.person, self.camera, self.light = base, person, camera, light
-        self.vertices, self.seen, self.places = vertices, seen, places
+        self.seen, self.places = seen, places
         self.normals = vertex_normals(seen, base.faces)
         towards = np.array(light.direction, np.float64)
         self.frame = shading.shadow_frame(towards / np.linalg.norm(towards))
@@ -202,7 +199,7 @@ class _Picture:
         key, fill = light.key * colour, np.full(3, light.fill)
         ambient = light.ambient * np.array([1.0, 1.0, 1.02])
         spread = light.softness * 1.3
-        return np.array([*key, *fill, *ambient, spread, 0.0, 0.0], np.float32)
+        return np.array([*key, *fill, *ambient, spread], np.float32)
 
     def _light(self, triangle: Array, depth: Array, carried: Array, surface: Surface) -> Array:
         camera = self.camera

@@ -88,7 +88,7 @@ def shine(
     seen     (size, size, 3) place in the camera's frame
     opened   (size, size) share of the surroundings seen in the average face; `occlusion` of what
              the picture shows
-    lights   (12,) key RGB, fill RGB, ambient RGB, softness of the shadow, two spare
+    lights   (10,) key RGB, fill RGB, ambient RGB, softness of the shadow
     returns  (size, size, 3) diffuse light, (size, size) highlights
     """
     size = triangle.shape[0]

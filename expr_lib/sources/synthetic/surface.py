@@ -77,7 +77,7 @@ def paint_surface(
     texture    (HEIGHT, WIDTH, 6) linear RGB, two slopes, share of hair
     folds      (HEIGHT / 2, FRONT_WIDTH / 2, 3) depth and slopes of the skin's folds
     turn       (3, 3) rotation of the head
-    skin       (3,) its mean colour; `clothes` (8,) shirt RGB, neckline, V, oil, fabric, collar
+    skin       (3,) its mean colour; `clothes` (6,) shirt RGB, neckline, V, oil of the skin
     gaze       (3,) direction of the eyes in the camera's frame
     iris       (7,) iris RGB, white RGB, size of the pupil; `fibres` (64,) its pattern
     teeth      (3,) their colour; `pixel` size of a pixel, eye distances

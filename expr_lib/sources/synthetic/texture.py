@@ -32,8 +32,8 @@ class TextureSpace:
     """What lies under each texel, each (HEIGHT, WIDTH) float32.
 
     angle, y      around the head (radians) and canonical height
-    x, ax, z      canonical x, its absolute value, z; x is far away behind the ears, where no
-                  feature is painted
+    x, ax         canonical x and its absolute value; far away behind the ears, where no feature
+                  is painted
     left, right   bool, image left and right half of the head
     lip           0..1, the red of the lips
     brow, lid_upper, lid_lower  heights of the eyebrow and of the lids' margins in that column
@@ -56,13 +56,12 @@ class TextureSpace:
             1,
         ).astype(np.float32)
         triangle, weights, _ = visible_triangles(places, faces, np.ones(len(faces), bool), WIDTH)
-        carried = np.stack([base.points[:, 0], base.points[:, 2], base.lip], 1).astype(np.float32)
+        carried = np.stack([base.points[:, 0], base.lip], 1).astype(np.float32)
         found = interpolate(triangle, weights, faces, carried)[:HEIGHT]
         painted = (triangle[:HEIGHT] >= 0) & (np.cos(self.angle) > 0.05)
         self.x = np.where(painted, found[:, :, 0], 9.0).astype(np.float32)
-        self.z = found[:, :, 1]
         self.ax = np.abs(self.x)
-        self.lip = gaussian_filter(np.where(painted, found[:, :, 2], 0), 1.0).astype(np.float32)
+        self.lip = gaussian_filter(np.where(painted, found[:, :, 1], 0), 1.0).astype(np.float32)
         self.brow, self.lid_upper, self.lid_lower = (
             curve(self.ax).astype(np.float32) for curve in (brow_centre, lid_upper, lid_lower)
         )
