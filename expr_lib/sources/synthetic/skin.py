@@ -114,6 +114,7 @@ def paint_complexion(
     for part in _SHADED_PARTS:
         shade += rng.normal(0, 0.10) * bump_pair(x, y, *part)
     canvas.dim(shade)
+    canvas.dim(0.30 * smoothstep(1.88, 2.08, y) * smoothstep(1.2, 0.7, np.abs(space.angle)))
     canvas.dim(_spots(space, rng, tone, age), (0.55, 0.75, 0.85))
     return canvas
 
@@ -141,26 +142,28 @@ def paint_lips(
     canvas: Canvas, space: TextureSpace, rng: Rng, colour: Array, tone: float, makeup: bool
 ) -> None:
     """Red of the lips, sometimes painted; lines across them."""
-    red = colour * np.array([rng.uniform(0.70, 0.92), *rng.uniform(0.42, 0.66, 2)]) * (
-        1 - 0.10 * tone
-    ) + np.array([0.02, 0.004, 0.012]) * (1 + 2.5 * tone)
-    shade = np.where(space.y < SLIT, np.float32(0.86), np.float32(1.0))  # the upper lip looks down
-    opacity = rng.uniform(0.25, 1.0)
+    red = colour * np.array([rng.uniform(0.62, 0.82), *rng.uniform(0.36, 0.56, 2)])
+    red += np.array([0.020, 0.004, 0.010]) * tone  # dark lips are pink inside
+    # the upper lip looks down, and is the browner one of a dark skin
+    shade = np.where(space.y < SLIT, np.float32(0.84 - 0.14 * tone), np.float32(1.0))
+    opacity = rng.uniform(0.55, 1.0)
     if makeup:
         stick = [rng.uniform(0.22, 0.50), rng.uniform(0.04, 0.12), rng.uniform(0.05, 0.14)]
-        red = red * 0.5 + 0.5 * np.array(stick)
+        red = red * 0.5 + 0.5 * np.array(stick) * (1 - 0.5 * tone)
         opacity = 0.88
     shade *= 1 + 0.05 * smooth_noise(rng, (18, 2))
     cover = smoothstep(0.25, 0.75, space.lip)
     canvas.lay(red, cover * opacity, shade)
     seam = ridge(space.y, SLIT, 0.011) * smoothstep(0.44, 0.34, space.ax)
     canvas.dim(0.5 * seam)
+    below = bump(space.x, space.y, 0, 1.315, 0.22, 0.045) * (1 - cover)
+    canvas.dim(0.20 * below)  # light hardly reaches the hollow under the lower lip
     canvas.relief += 0.0016 * cover.astype(np.float32) * smooth_noise(rng, (16, 2))
 
 
 def paint_nostrils(canvas: Canvas, space: TextureSpace) -> None:
     """The dark of the nostrils."""
-    canvas.dim(0.75 * bump_pair(space.x, space.y, 0.13, 0.652, 0.050, 0.022), (0.85, 1.0, 1.0))
+    canvas.dim(0.85 * bump_pair(space.x, space.y, 0.13, 0.652, 0.055, 0.024), (0.85, 1.0, 1.0))
 
 
 def paint_lids(canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool) -> None:
