@@ -17,6 +17,7 @@ DISTANCE = 17.0
 EYE_SHARE = 0.172
 """Eye distance as a share of the picture's width in that plane; at the eyes an eighth more."""
 _AHEAD, _PROFILE = 3.0, 45.0
+_UPPER_LIP, _LOWER_LIP = [61, 62, 63], [67, 66, 65]
 _JAW_SHARES = np.array([0.0, 0.128, 0.253, 0.375, 0.495, 0.619, 0.745, 0.871, 1.0])
 """Mean shares of the outline, from the chin to the ear, of the points of the London set."""
 
@@ -80,12 +81,16 @@ class Camera:
         """Pixels (68, 2) of the landmarks; the jaw follows the outline that is seen.
 
         Annotators, and dlib, spread the 17 jaw points evenly along the outline, wherever the skin
-        under them may be; so do these.
+        under them may be; so do these. Where the upper lip covers the lower, the inner points of
+        both lie on its edge, the seam that is seen.
 
         places  (68 + 17 * JAW_CANDIDATES, 3) projected landmarks, then each jaw point's candidates
         """
         candidates = places[68:, :2].reshape(17, JAW_CANDIDATES, 2)
         marks = places[:68, :2].copy()
+        down = self.turn[:2, 1]
+        overlap = np.minimum((marks[_LOWER_LIP] - marks[_UPPER_LIP]) @ down, 0)
+        marks[_LOWER_LIP] -= overlap[:, None] * down
         if abs(self.yaw) > _AHEAD:
             self._outline(marks, candidates)
         for half in (np.arange(8, -1, -1), np.arange(8, 17)):

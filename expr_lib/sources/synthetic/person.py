@@ -103,7 +103,8 @@ class Person:
         self._draw_eyes()
         rng = self._stream("style")
         numbers = sorted({unit.rstrip("LR") for unit in base.unit_names})
-        gains = {number: float(np.exp(0.11 * rng.standard_normal())) for number in numbers}
+        gains = {number: float(np.exp(0.09 * rng.standard_normal())) for number in numbers}
+        gains["25"] *= rng.uniform(0.4, 1.2)  # some smile with their lips closed
         # a lid closes as far as the eye is open
         gains["43"] = _eye_opening(base, self.vertices) / _eye_opening(base, base.points)
         self._set(style={unit: gains[unit.rstrip("LR")] for unit in base.unit_names})
@@ -239,7 +240,7 @@ def _draw_clothes(rng: np.random.Generator, years: float) -> Clothes:
     white = np.array([0.62, 0.62, 0.62]) * rng.uniform(0.7, 1.0)
     bright = rng.uniform(0.02, 0.5, 3) * 0.5 + 0.2 * rng.random()
     shirt = [dark, white, bright][int(rng.choice(3, p=[0.35, 0.25, 0.4]))]
-    wears = rng.random() < np.interp(years, [10, 40, 70], [0.04, 0.09, 0.25])
+    wears = rng.random() < np.interp(years, [10, 40, 70], [0.10, 0.28, 0.50])
     frame = None
     if wears:
         frame = Glasses(
@@ -259,12 +260,12 @@ def _draw_clothes(rng: np.random.Generator, years: float) -> Clothes:
 
 def _draw_studio(rng: np.random.Generator, tone: float) -> tuple[Light, tuple[float, float, float]]:
     """A variety of lights, from the left or the right, and of plain backgrounds."""
-    side = rng.uniform(-0.85, 0.85)
+    side = rng.uniform(-0.6, 0.6)
     warmth = rng.uniform(-0.10, 0.10)
     light = Light(
         direction=(side, rng.uniform(-0.75, -0.35), 0.80),
         key=rng.uniform(1.15, 1.45),
-        fill=rng.uniform(0.14, 0.30),
+        fill=rng.uniform(0.16, 0.32),
         ambient=rng.uniform(0.24, 0.44),
         colour=(1.0 + warmth, 0.98, 0.95 - warmth),
         exposure=rng.uniform(0.86, 0.98) * (1 + 0.55 * tone),
