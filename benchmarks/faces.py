@@ -215,10 +215,10 @@ def train(points: Array, labels: NDArray[np.int64]) -> Callable[[Array], Array]:
     return lambda faces: features(faces) @ best.reshape(inputs.shape[1], -1)
 
 
-def confusion(photos: Sequence[Photo]) -> NDArray[np.int64]:
-    """Name each photo's expression by its points, trained on other people: photos by true word
-    (rows) and answer."""
-    points = np.array([photo.points for photo in photos])
+def confusion(photos: Sequence[Photo], true: bool = False) -> NDArray[np.int64]:
+    """Name each photo's expression by dlib's points, or the true ones, trained on other people:
+    photos by true word (rows) and answer."""
+    points = np.array([photo.truth if true else photo.points for photo in photos])
     labels = np.array([EXPRESSIONS.index(photo.expression) for photo in photos])
     fold = np.unique([photo.person for photo in photos], return_inverse=True)[1] % FOLDS
     table = np.zeros((len(EXPRESSIONS),) * 2, np.int64)
@@ -382,6 +382,8 @@ def main() -> None:
     print_variety(seeds, options.jobs)
     print("\n".join(speed_lines))
     print_errors(drawn, options.detail)
+    exact = confusion(drawn, true=True)
+    print(f"one of 8 expressions by the true points: {100 * exact.trace() / exact.sum():.2f} %")
     if options.detail:
         print("expressions (down) and what they were taken for (across):")
         print(pd.DataFrame(names, EXPRESSIONS, [word[:7] for word in EXPRESSIONS]).to_string())

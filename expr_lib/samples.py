@@ -43,9 +43,8 @@ class TransferSamples:
     """Triples (source, target, truth) among some people of a photo table, drawn as the ledger's
     row 14 says.
 
-    A photo can be a truth when another person shows the same expression with a frontal gaze to the
-    same camera.
-    Indices are rows of the table.
+    A photo can be a truth when another person shows the same expression, as strongly, with a
+    frontal gaze to the same camera. Indices are rows of the table.
     """
 
     def __init__(self, table: pd.DataFrame, people: Sequence[str], seed: int) -> None:
@@ -54,7 +53,7 @@ class TransferSamples:
         chosen = table.iloc[rows]
         self._targets = _Groups(rows, _codes(chosen, ["person", "gaze", "yaw"]))
         drivers = chosen["gaze"].to_numpy() == "frontal"
-        expressions = _codes(chosen, ["expression", "yaw"])
+        expressions = _codes(chosen, ["expression", "intensity", "yaw"])
         persons = _codes(chosen, ["person"])
         order = np.argsort(persons[drivers], kind="stable")
         self._sources = _Groups(rows[drivers][order], expressions[drivers][order])
@@ -150,9 +149,9 @@ def evaluation_triples(
     """All pairs (source, target) of different people that have a truth, or a seeded choice of them
     [21].
 
-    The truth is the target's person with the source's expression, the target's gaze and camera.
-    Pairs whose truth is
-    the target photo itself are left out: copying would be perfect there.
+    The truth is the target's person with the source's expression, as strong, and the target's gaze
+    and camera. Pairs whose truth is the target photo itself are left out: copying would be perfect
+    there.
     table    photo table or faces.csv
     limit    number of triples at most
     returns  (M, 3) int64 rows of source, target and truth
@@ -160,16 +159,12 @@ def evaluation_triples(
     """
     table = table.reset_index(drop=True)
     chosen = table[table["person"].isin(set(people))]
-    truths: dict[tuple[str, str, str, float], int] = {}
-    records = list(
-        zip(
-            chosen.index.tolist(),
-            *(chosen[c].tolist() for c in ("person", "expression", "gaze", "yaw")),
-            strict=True,
-        )
-    )
-    for row, person, expression, gaze, yaw in records:
-        truths.setdefault((person, expression, gaze, yaw), row)
+    truths: dict[tuple[str, tuple[str, float], str, float], int] = {}
+    shown = list(zip(chosen["expression"], chosen["intensity"], strict=True))
+    who_and_how = (chosen["person"], shown, chosen["gaze"], chosen["yaw"])
+    records = list(zip(chosen.index.tolist(), *who_and_how, strict=True))
+    for row, *key in records:
+        truths.setdefault(tuple(key), row)
     triples = [
         (source[0], target[0], truth)
         for source in records
@@ -177,7 +172,7 @@ def evaluation_triples(
         for target in records
         if target[1] != source[1] and target[4] == source[4]
         if (truth := truths.get((target[1], source[2], target[3], target[4]))) is not None
-        if table.at[target[0], "expression"] != source[2]
+        if target[2] != source[2]
     ]
     if not triples:
         raise TooFewPeople(

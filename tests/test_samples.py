@@ -247,6 +247,23 @@ def test_a_limit_is_a_seeded_choice() -> None:
     assert set(table.loc[few[:, 0], "person"]) == set(_people(4))
 
 
+def test_a_truth_is_as_strong_as_the_source() -> None:
+    table = photo_table(
+        {"path": f"{p}{e}{i}", "person": p, "expression": e, "intensity": i}
+        for p in _people(3)
+        for e, i in (("neutral", 1.0), ("happy", 0.5), ("happy", 1.0))
+    )
+    triples = evaluation_triples(table, _people(3), limit=1000, seed=0)
+    assert len(triples) == 3 * 2 * 3 * 2  # sources' people, others, what is shown, other targets
+    drawn = TransferSamples(table, _people(3), seed=0).draw(0, batch=60)
+    for source, target, truth in _photos(table, np.concatenate([triples, drawn])):
+        assert (source["expression"], source["intensity"]) == (
+            truth["expression"],
+            truth["intensity"],
+        )
+        assert source["person"] != target["person"] == truth["person"]
+
+
 def test_photos_of_a_sequence_share_one_truth() -> None:
     table = photo_table(
         {"path": f"{p}{e}{f}", "person": p, "expression": e, "frame": f}

@@ -29,7 +29,7 @@ from expr_lib.sources.synthetic.layout import (
     shots_of,
 )
 from expr_lib.sources.synthetic.person import Person
-from expr_lib.sources.synthetic.render import SMALLEST, render
+from expr_lib.sources.synthetic.render import SMALLEST, check_size, render
 from expr_lib.sources.synthetic.units import expression_units
 from expr_lib.workers import in_processes
 
@@ -110,8 +110,7 @@ def synthesize(
 def _check(people: int, size: int, seed: int, jobs: int) -> None:
     if not 1 <= people <= MOST_PEOPLE:
         raise BadSetting(f"people is {people}; ask for 1 to {MOST_PEOPLE}")
-    if size < SMALLEST or size % 2:
-        raise BadSetting(f"size {size} does not do; ask for an even number from {SMALLEST} up")
+    check_size(size)
     if seed < 0:
         raise BadSetting(f"seed is {seed}; give a whole number from 0 up")
     if jobs < 1:

@@ -17,7 +17,7 @@ from expr_lib.sources.synthetic.canonical import (
     corrected_heights,
     landmark_places,
 )
-from expr_lib.sources.synthetic.raster import vertex_normals, visible_triangles
+from expr_lib.sources.synthetic.raster import frame_towards, vertex_normals, visible_triangles
 from expr_lib.sources.synthetic.subdivision import subdivide
 from expr_lib.sources.synthetic.units import UNIT_ACTIONS
 
@@ -264,10 +264,7 @@ def _openness(points: Array, faces: Array, size: int = 320) -> Array:
         towards = rng.standard_normal(3)
         towards[2] = abs(towards[2]) + 0.1
         towards /= np.linalg.norm(towards)
-        across = np.cross([0.0, 1.0, 0.0], towards)
-        across /= np.linalg.norm(across)
-        frame = np.stack([across, np.cross(towards, across), towards])
-        turned = points @ frame.T
+        turned = points @ frame_towards(towards).T
         low, high = turned[:, :2].min(0), turned[:, :2].max(0)
         unit = (size - 1) / (high - low).max()
         places = np.concatenate([(turned[:, :2] - low) * unit, turned[:, 2:]], 1).astype(np.float32)

@@ -11,6 +11,13 @@ FAR = -1e9
 """Depth where nothing is."""
 
 
+def frame_towards(direction: Array) -> Array:
+    """Rotation (3, 3) into the frame of who looks from there: its third row is that unit vector."""
+    across = np.cross([0.0, 1.0, 0.0], direction)
+    across /= np.linalg.norm(across)
+    return np.stack([across, np.cross(direction, across), direction])
+
+
 @njit(cache=True, fastmath=True)
 def visible_triangles(
     places: Array, faces: Array, two_sided: Array, size: int

@@ -16,6 +16,7 @@ from expr_lib.sources.synthetic.head import Head, head
 from expr_lib.sources.synthetic.person import Light, Person
 from expr_lib.sources.synthetic.raster import (
     draw_strands,
+    frame_towards,
     interpolate,
     vertex_normals,
     visible_triangles,
@@ -94,6 +95,12 @@ def render(
     )
 
 
+def check_size(size: int) -> None:
+    """Refuse a side of a picture, pixels, that is odd or too small, with BadSetting."""
+    if size < SMALLEST or size % 2:
+        raise BadSetting(f"size {size} does not do; ask for an even number from {SMALLEST} up")
+
+
 def _check(units: Mapping[str, float], size: int, supersampling: int) -> None:
     known = {*UNIT_ACTIONS, *GAZE_UNITS}
     unknown = sorted(set(units) - known)
@@ -103,8 +110,7 @@ def _check(units: Mapping[str, float], size: int, supersampling: int) -> None:
         )
     if not all(math.isfinite(weight) for weight in units.values()):
         raise BadSetting("the weight of an action unit is not finite; give numbers of about 0 to 1")
-    if size < SMALLEST or size % 2:
-        raise BadSetting(f"size {size} does not do; ask for an even number from {SMALLEST} up")
+    check_size(size)
     if supersampling not in (1, 2, 4):
         raise BadSetting(f"supersampling {supersampling} is out of range; choose 1, 2 or 4")
 
@@ -140,7 +146,7 @@ class _Picture:
         self.seen, self.places = seen, places
         self.normals = vertex_normals(seen, base.faces)
         towards = np.array(light.direction, np.float64)
-        self.frame = shading.shadow_frame(towards / np.linalg.norm(towards))
+        self.frame = frame_towards(towards / np.linalg.norm(towards)).astype(np.float32)
 
     def draw(self, folds: Array, gaze: tuple[float, float]) -> tuple[Array, Array]:
         """Linear picture (size, size, 3), and the masks of person and face (size, size, 2)."""

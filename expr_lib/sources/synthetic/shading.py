@@ -16,13 +16,6 @@ _SPREAD = (0.060, 0.026, 0.014)
 profiles of Jensen et al. 2001)."""
 
 
-def shadow_frame(direction: Array) -> Array:
-    """Rotation (3, 3) into the light's frame: its third row points to the light."""
-    across = np.cross([0.0, 1.0, 0.0], direction)
-    across /= np.linalg.norm(across)
-    return np.stack([across, np.cross(direction, across), direction]).astype(np.float32)
-
-
 def shadow_map(seen: Array, faces: Array, frame: Array) -> tuple[Array, Array, float]:
     """Depth of what the light sees of the head; returns the map, its origin and pixels a unit."""
     turned = seen @ frame.T
