@@ -1,5 +1,6 @@
 """Drawn faces: the same every time, faces to dlib, with true landmarks, and resumable on disk."""
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import keep_drawn
 from expr_lib.errors import BadSetting, OutputExists, SourceError
 from expr_lib.landmarks import find_landmarks
 from expr_lib.photos import COLUMNS, EXPRESSIONS
@@ -29,8 +31,8 @@ WORDS = ["happy", "neutral"]
 SIZE = 64
 """Side of the sets' photos, pixels."""
 SIDE = 128
-UPPER_SEAM, LOWER_SEAM = [61, 62, 63], [67, 66, 65]
 """Side of single photos, pixels."""
+UPPER_SEAM, LOWER_SEAM = [61, 62, 63], [67, 66, 65]
 GRID = {"yaws": (-45.0, 0.0), "gazes": ("left", "frontal"), "intensities": (0.5, 1.0)}
 
 
@@ -147,6 +149,17 @@ def test_the_seed_decides_the_picture(person: Person, drawn: dict[str, Rendered]
     photo = render(again, expression_units("happy"), size=SIDE)
     np.testing.assert_array_equal(photo.image, drawn["happy"].image)
     np.testing.assert_array_equal(photo.landmarks, drawn["happy"].landmarks)
+
+
+@pytest.mark.parametrize("seed", keep_drawn.SHOWN)
+def test_a_seed_is_the_same_person_on_every_machine(seed: int) -> None:
+    who, photo = keep_drawn.draw(seed)
+    kept = json.loads((keep_drawn.KEPT / f"{seed}.json").read_text())
+    assert who == kept["who"]
+    np.testing.assert_allclose(photo.landmarks, kept["landmarks"], atol=0.01)
+    with Image.open(keep_drawn.KEPT / f"{seed}.png") as picture:
+        levels = np.abs(photo.image.astype(float) - np.asarray(picture, float))
+    assert levels.mean() < 1
 
 
 def test_another_seed_is_another_person(person: Person, drawn: dict[str, Rendered]) -> None:
