@@ -35,18 +35,20 @@ def transfer_grid(faces: FaceSet, model: PaperModel, seen: int = 2, unseen: int 
     """Figures 3 and 4: sources across the top, targets down the side; rows of seen and unseen
     people are marked.
 
-    Each source is another unseen person showing another expression; each target is as neutral as
-    the set allows.
+    Each source is another unseen person showing another expression, and no target's person where
+    there are people enough; each target is as neutral as the set allows.
     """
     split = split_people(faces.people, model.settings.fold)
     table = faces.table
+    shown = {"seen": _spread(split.train, seen), "unseen": _spread(split.test, unseen)}
+    others = [person for person in split.test if person not in shown["unseen"]] or split.test
     words = [word for word in EXPRESSIONS if (table["expression"] == word).any()]
-    sources = [_photo_of(table, split.test, word, skip=i) for i, word in enumerate(words)]
+    sources = [_photo_of(table, others, word, skip=i) for i, word in enumerate(words)]
     columns = [row for row in sources if row is not None]
     targets = [
         (row, label)
-        for people, count, label in ((split.train, seen, "seen"), (split.test, unseen, "unseen"))
-        for person in _spread(people, count)
+        for label, people in shown.items()
+        for person in people
         if (row := _photo_of(table, (person,), "neutral")) is not None
     ]
     size = model.settings.size

@@ -306,8 +306,17 @@ def test_dlib_finds_each_face_where_it_is() -> None:
     ("units", "options", "message"),
     [
         ({"99": 1.0}, {}, "unknown action unit '99'"),
-        ({"12": float("nan")}, {}, "not finite"),
-        ({"12": float("inf")}, {}, "not finite"),
+        ({12: 1.0}, {}, "units are texts: choose among 1, 2, 2L, 2R, 4"),
+        ({"12": float("nan")}, {}, "weight of action unit 12 is nan"),
+        ({"12": float("inf")}, {}, "weight of action unit 12 is inf"),
+        ({"12": "1"}, {}, "weight of action unit 12 is '1'"),
+        ({"12": 5.0}, {}, "weight of action unit 12 is 5.0"),
+        ({}, {"yaw": 91}, "yaw is 91; give degrees from -90 to 90"),
+        ({}, {"yaw": float("nan")}, "yaw is nan"),
+        ({}, {"pitch": -60}, "pitch is -60"),
+        ({}, {"gaze": 200}, "gaze is 200; give degrees from -35 to 35"),
+        ({}, {"roll": float("inf")}, "roll is inf"),
+        ({}, {"size": 256.0}, "size 256.0"),
         ({}, {"size": 62}, "size 62"),
         ({}, {"size": 101}, "size 101"),
         ({}, {"supersampling": 0}, "supersampling 0"),
@@ -333,6 +342,27 @@ def test_a_set_reads_back_as_it_was_drawn(finished: Path) -> None:
     np.testing.assert_array_equal(landmarks[2], photo.landmarks)
     stored = pd.read_csv(finished / "photos.csv")
     assert stored["path"][0] == "photos/p0000_happy.png"
+
+
+@pytest.mark.parametrize("intensity", [-0.1, 1.5, float("nan")])
+def test_an_intensity_out_of_range_is_refused(intensity: float) -> None:
+    with pytest.raises(BadSetting, match="intensity is"):
+        expression_units("happy", intensity)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_seed_that_is_no_seed_is_refused(seed: float) -> None:
+    with pytest.raises(BadSetting, match="seed is"):
+        Person(seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("yaw", [-90, 90])
+def test_the_nape_is_no_cave(yaw: float) -> None:
+    """What is hidden from the front is not as dark and red as the inside of a nostril."""
+    photo = render(Person(37), {}, size=256, yaw=yaw)
+    behind = slice(0, 108) if yaw > 0 else slice(148, 256)
+    red, green, _ = photo.image[150:, behind].astype(int).transpose(2, 0, 1)
+    assert not (red > 2.2 * green + 20).any()
 
 
 def test_an_interrupted_set_is_finished_to_the_same_bytes(finished: Path, copy: Path) -> None:

@@ -16,6 +16,7 @@ from expr_lib.sources.synthetic.canonical import (
     closing_of_lips,
     corrected_heights,
     landmark_places,
+    smoothstep,
 )
 from expr_lib.sources.synthetic.raster import frame_towards, vertex_normals, visible_triangles
 from expr_lib.sources.synthetic.subdivision import subdivide
@@ -156,7 +157,9 @@ class Head:
         self.around = SkinMap(self, np.stack([self.angle, self.points[:, 1]], 1), radius)
         self.landmarks = self._place_landmarks()
         self._read_units(len(body))
-        self.openness = _openness(self.points, self.faces)
+        # what lies behind is seen from no direction tried there, and open nevertheless
+        behind = smoothstep(2.2, 2.6, np.abs(self.angle))
+        self.openness = np.maximum(_openness(self.points, self.faces), behind)
         columns = [self.angle, self.points[:, 1], self.lip, self.mouth, self.openness, self.ear]
         columns.append(self.points[:, 0])
         self.carried = np.stack(columns, 1).astype(np.float32)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from expr_lib.errors import BadSetting
 from expr_lib.sources.synthetic import facehair, skin
 from expr_lib.sources.synthetic.canonical import Array
 from expr_lib.sources.synthetic.facehair import FaceHairs, Glasses
@@ -93,6 +94,8 @@ class Person:
     background: tuple[float, float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
+            raise BadSetting(f"a person's seed is {self.seed}; give a whole number from 0 up")
         base = head()
         self._draw_body()
         body = Body(self.male, self.years, self.races, self.weight)

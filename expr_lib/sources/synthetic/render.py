@@ -30,6 +30,7 @@ SMALLEST = 64
 """Smallest picture, pixels."""
 _GAZE_DEGREES = 22
 """How far units 61 to 64 turn the eyes at weight 1."""
+_MOST_WEIGHT = 2
 _GRAIN = 0.006
 
 
@@ -66,14 +67,21 @@ def render(
 
     units             FACS action unit -> weight, 0..1 by the manual; any mix works
     size              side of the picture, pixels, even and at least 64
-    yaw, pitch, roll  the head's, degrees; positive yaw turns the nose to the image's right
-    gaze              the eyes', degrees in the head, positive to the image's right; units 61 to 64
-                      add to it
+    yaw, pitch, roll  the head's, degrees; positive yaw turns the nose to the image's right; yaw
+                      from -90 to 90, pitch from -45 to 45
+    gaze              the eyes', degrees in the head, -35 to 35, positive to the image's right;
+                      units 61 to 64 add to it
     light             None is the person's own
     supersampling     pixels drawn for each one of the picture, along a side: 1 (jagged), 2 or 4
-    raises            BadSetting when a unit is unknown or a size is out of range
+    raises            BadSetting when a unit is unknown or a number is out of range; weights may go
+                      from -2 to 2, though faces cannot
     """
     _check(units, size, supersampling)
+    for what, angle, most in (("yaw", yaw, 90), ("pitch", pitch, 45), ("gaze", gaze, 35)):
+        if not abs(angle) <= most:
+            raise BadSetting(f"{what} is {angle}; give degrees from -{most} to {most}")
+    if not math.isfinite(roll):
+        raise BadSetting(f"roll is {roll}; give degrees")
     light = light or person.light
     base = head()
     camera = Camera(size * supersampling, yaw, pitch, roll)
@@ -97,19 +105,23 @@ def render(
 
 def check_size(size: int) -> None:
     """Refuse a side of a picture, pixels, that is odd or too small, with BadSetting."""
-    if size < SMALLEST or size % 2:
+    if not isinstance(size, (int, np.integer)) or size < SMALLEST or size % 2:
         raise BadSetting(f"size {size} does not do; ask for an even number from {SMALLEST} up")
 
 
 def _check(units: Mapping[str, float], size: int, supersampling: int) -> None:
     known = {*UNIT_ACTIONS, *GAZE_UNITS}
-    unknown = sorted(set(units) - known)
+    unknown = [unit for unit in units if unit not in known]
     if unknown:
+        names = ", ".join(sorted(known, key=lambda unit: (int(unit.rstrip("LR")), unit)))
         raise BadSetting(
-            f"unknown action unit {unknown[0]!r}; choose among {', '.join(sorted(known))}"
+            f"unknown action unit {unknown[0]!r}; units are texts: choose among {names}"
         )
-    if not all(math.isfinite(weight) for weight in units.values()):
-        raise BadSetting("the weight of an action unit is not finite; give numbers of about 0 to 1")
+    for unit, weight in units.items():
+        if not isinstance(weight, (int, float, np.number)) or not abs(weight) <= _MOST_WEIGHT:
+            raise BadSetting(
+                f"the weight of action unit {unit} is {weight!r}; give a number, 0 to 1 is usual"
+            )
     check_size(size)
     if supersampling not in (1, 2, 4):
         raise BadSetting(f"supersampling {supersampling} is out of range; choose 1, 2 or 4")

@@ -79,10 +79,12 @@ def expression_units(expression: str, intensity: float = 1.0) -> dict[str, float
     expression  one of RaFD's eight words
     intensity   0 is neutral, 1 the full expression; every unit is scaled by it
     returns     unit -> weight
-    raises      BadSetting when the word is none of the eight
+    raises      BadSetting when the word is none of the eight or the intensity is out of range
     """
     if expression not in EXPRESSION_UNITS:
         raise BadSetting(
             f"unknown expression {expression!r}; choose one of {', '.join(EXPRESSIONS)}"
         )
+    if not 0 <= intensity <= 1:
+        raise BadSetting(f"intensity is {intensity}; give a number from 0 to 1")
     return {unit: weight * intensity for unit, weight in EXPRESSION_UNITS[expression].items()}
