@@ -1,5 +1,6 @@
 """The command line: `expr-lib` or `python -m expr_lib`."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def synthesize(
         gazes=tuple(GAZE_DEGREES) if gazes == "all" else tuple(gazes.split(",")),
         intensities=_numbers("intensities", intensities),
     )
-    print(f"{len(table)} photos of {people} people in {out}")
+    print(f"photos: {len(table)}, people: {people}, in {out}")
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
@@ -240,6 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="expr-lib", description=__doc__, args=arguments
         )
+        sys.stdout.flush()
     except ExprLibError as error:
         print(f"expr-lib: {error}", file=sys.stderr)
         return error.exit_code
@@ -249,6 +251,9 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -88,7 +88,7 @@ def test_synthesize_draws_views_gazes_and_intensities(
     command = ["synthesize", "--people", "1", "--out", str(tmp_path / "drawn"), "--size", "64"]
     views = ["--yaws", "-45,0", "--gazes", "all", "--intensities", "0.5,1"]
     assert main([*command, "--expressions", "neutral,sad", *views]) == 0
-    assert "18 photos of 1 people" in capsys.readouterr().out
+    assert "photos: 18, people: 1, in" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "drawn" / "photos.csv")
     assert set(table["yaw"]) == {-45, 0}
     assert set(table["gaze"]) == {"left", "frontal", "right"}
@@ -489,3 +489,16 @@ def test_a_full_disk_loses_nothing(run: Path, photo: Path, tmp_path: Path) -> No
     assert result.stderr.strip().splitlines()[-1].startswith(f"expr-lib: cannot write {out}")
     assert out.read_bytes() == before
     assert list(tmp_path.glob(".partial*")) == []
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        result = subprocess.run(
+            [sys.executable, "-m", "expr_lib", "settings"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (1, b"")

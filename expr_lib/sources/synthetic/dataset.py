@@ -36,7 +36,7 @@ from expr_lib.workers import in_processes
 PEOPLE_PER_SEED = 100_000
 """Person number k of a set is Person(seed * PEOPLE_PER_SEED + k)."""
 MOST_PEOPLE = 10_000
-RENDERER = 4
+RENDERER = 5
 """Raised whenever the pictures change, so that no set is half of one renderer, half of another."""
 
 

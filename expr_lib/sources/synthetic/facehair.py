@@ -4,9 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
-from scipy.spatial import cKDTree
 
-from expr_lib.sources.synthetic.canonical import Array, brow_centre, bump, smoothstep
+from expr_lib.sources.synthetic.canonical import (
+    Array,
+    brow_centre,
+    bump,
+    lid_lower,
+    lid_upper,
+    smoothstep,
+)
 from expr_lib.sources.synthetic.hair import Hair
 from expr_lib.sources.synthetic.head import Head
 from expr_lib.sources.synthetic.strands import shades
@@ -19,7 +25,7 @@ class FaceHairs:
     """Hairs that grow on moving skin.
 
     anchors  (S * K, V) sparse, skin points that carry the hairs' points
-    lift     (S * K,) how far each stands off the skin, eye distances
+    lift     (S * K,) how far each stands off the skin, or (S * K, 3) where from it, eye distances
     steps    K; the rest as in Strands
     """
 
@@ -92,31 +98,52 @@ def grow_brows(base: Head, rng: Rng, hair: Hair, male: bool, years: float) -> Fa
     return _face_hairs(base, places, lift, colours, width, opacity.astype(np.float32))
 
 
-def grow_lashes(base: Head, rng: Rng, male: bool, makeup: bool) -> FaceHairs:
-    """Lashes: rows of hairs along the lids, longer above and outside."""
-    lashes = base.lashes
-    skin = np.unique(base.skin_faces)
-    tree = cKDTree(base.points[skin])
-    each = 5 if makeup else 4
-    order = np.arange(len(lashes.roots)).repeat(each)
-    gap = np.median(np.linalg.norm(np.diff(lashes.roots, axis=0), axis=1))
-    side = rng.uniform(-0.6, 0.6, (len(order), 1)) * gap * np.array([1.0, 0.0, 0.0])
-    roots = lashes.roots[order] + side
-    _, nearest = tree.query(roots)
-    reach = (lashes.tips - lashes.roots)[order] * rng.uniform(0.55, 1.0, (len(order), 1))
-    reach *= np.where(lashes.upper[order], 0.9, 0.55)[:, None] * (1.0 if makeup else 0.8)
-    reach += rng.normal(0, 0.008, reach.shape)
-    bend = np.array([0.0, 0.55, 1.0])[None, :, None]
-    offsets = (roots - base.points[skin[nearest]])[:, None] + reach[:, None] * bend
-    total = len(order)
-    columns = skin[nearest].repeat(3)
-    shape = (total * 3, len(base.points))
-    matrix = csr_array((np.ones(total * 3), (np.arange(total * 3), columns)), shape=shape)
-    colours = np.full((total, 3, 3), 0.014, np.float32)
-    width = np.broadcast_to(np.array([0.011, 0.008, 0.003]), (total, 3)).astype(np.float32)
-    opacity = np.where(lashes.upper[order], 0.8, 0.45) * (1.0 if makeup else 0.8)
-    opacity = opacity.astype(np.float32)
-    return FaceHairs(matrix, offsets.reshape(-1, 3).astype(np.float32), 3, colours, width, opacity)
+_LID = (0.36, 0.715)
+"""Where lashes grow: distances from the midline."""
+_ROOT_PIECES = 7
+
+
+def grow_lashes(base: Head, rng: Rng, hair: Hair, male: bool, makeup: bool) -> FaceHairs:
+    """Lashes, a fan along each lid that leans outwards, and the dark line of their roots."""
+    strength = 1.2 if makeup else rng.uniform(0.35, 0.95) * (0.85 if male else 1.1)
+    colour = np.array([0.014, 0.014, 0.014])
+    if not makeup:
+        colour = colour + np.minimum(hair.colour, 0.25) * 0.35
+    places, lift, widths, opacity = [], [], [], []
+    for count, rise, reach, dark in ((80, -1.0, 0.042, 0.75), (40, 0.8, 0.020, 0.35)):
+        for sign in (-1, 1):
+            along = rng.beta(1.0, 0.85, count)
+            x = _LID[0] + (_LID[1] - _LID[0]) * along
+            length = reach * np.interp(along, [0, 0.3, 0.8, 1], [0.45, 0.8, 1.1, 0.9])
+            length = length * rng.uniform(0.7, 1.1, count) * strength
+            lean = np.interp(along, [0, 0.35, 1], [-0.5, 0.2, 1.6]) + rng.normal(0, 0.25, count)
+            tip = np.stack([sign * length * lean, length * rise, 1.1 * length], 1)
+            bend = tip * [0.35, -0.10, 0.6]  # they droop before they rise
+            places.append(np.repeat(_margin(x, sign, rise)[:, None], 3, axis=1))
+            lift.append(np.stack([np.zeros_like(tip), bend, tip], 1))
+            widths.append(np.tile([0.012, 0.009, 0.003], (count, 1)))
+            opacity.append(np.full(count, dark * min(strength, 1.0)))
+            pieces = np.arange(_ROOT_PIECES)[:, None] * 2 + np.arange(3)
+            line = _margin(np.linspace(*_LID, 2 * _ROOT_PIECES + 1), sign, rise)
+            places.append(line[pieces])
+            lift.append(np.tile([0.0, 0.0, 0.030], (_ROOT_PIECES, 3, 1)))
+            thick = np.interp(pieces, [0, _ROOT_PIECES, 2 * _ROOT_PIECES], [0.35, 1.0, 0.8])
+            widths.append((0.018 if rise < 0 else 0.010) * thick)
+            opacity.append(np.full(_ROOT_PIECES, dark * min(0.8 * strength, 0.95)))
+    place = np.concatenate(places)
+    return FaceHairs(
+        base.front.weights(place[:, :, 0].ravel(), place[:, :, 1].ravel()),
+        np.concatenate(lift).reshape(-1, 3).astype(np.float32),
+        3,
+        np.broadcast_to(colour, (*place.shape[:2], 3)).astype(np.float32),
+        np.concatenate(widths).astype(np.float32),
+        np.concatenate(opacity).astype(np.float32),
+    )
+
+
+def _margin(x: Array, sign: int, rise: float) -> Array:
+    """Places (N, 2) on the edge of the upper lid, or of the lower one when `rise` is positive."""
+    return np.stack([sign * x, lid_lower(x) if rise > 0 else lid_upper(x)], 1)
 
 
 BEARDS = ("none", "stubble", "beard", "moustache", "goatee")
@@ -180,7 +207,11 @@ def wear_glasses(base: Head, vertices: Array, frame: Glasses) -> FaceHairs:
     down = np.sign(np.sin(t)) * np.abs(np.sin(t)) ** corner * frame.half_height
     eyes = [vertices[part].mean(0) for part in base.eyes]
     nose = (base.landmarks[[27]] @ vertices)[0]
-    front = max(float(nose[2]), float(vertices[base.eyes[0], 2].max()) + 0.16) + 0.02
+    off = vertices[:, :2] - eyes[1][:2] - [0.02, 0.05]  # the cheek under the rim
+    under = (np.abs(off[:, 0]) < frame.half_width) & (off[:, 1] > 0)
+    under &= off[:, 1] < frame.half_height + 0.02
+    cheek = float(vertices[under, 2].max()) + 0.10
+    front = max(float(nose[2]), float(vertices[base.eyes[0], 2].max()) + 0.16, cheek) + 0.02
     lines = []
     for eye, sign in zip(eyes, (-1, 1), strict=True):
         x = eye[0] + across + sign * 0.02

@@ -1,7 +1,6 @@
 """The average head: a smooth mesh with eyes, teeth and tongue, its landmarks and its units."""
 
 import io
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -43,7 +42,6 @@ _LOWEST, _WIDEST = 4.7, 2.4
 """The part of the body that is kept, decimetres."""
 _TEETH_DOWN = 0.05
 """How far the upper teeth are lowered, eye distances, so that a smile shows them."""
-_LASHES = ("helper-{}-eyelashes-2", "helper-{}-eyelashes-1")
 
 
 def _average_body() -> Array:
@@ -106,15 +104,6 @@ class SkinMap:
         return csr_array((weights.ravel(), (rows, corners.ravel())), shape=shape)
 
 
-@dataclass(frozen=True)
-class Lashes:
-    """Roots and tips (N, 3) of lashes, canonical; `upper` (N,) bool."""
-
-    roots: Array
-    tips: Array
-    upper: Array
-
-
 class Head:
     """The average head, and what is needed to bend it.
 
@@ -163,7 +152,6 @@ class Head:
         columns = [self.angle, self.points[:, 1], self.lip, self.mouth, self.openness, self.ear]
         columns.append(self.points[:, 0])
         self.carried = np.stack(columns, 1).astype(np.float32)
-        self.lashes = self._find_lashes(mesh, body)
 
     def to_canonical(self, body: Array) -> Array:
         """Decimetres of the mesh to eye distances, y down."""
@@ -228,23 +216,6 @@ class Head:
                 field[index] += weight * shift * self.scale * np.array([1, -1, 1])
             field[ball] = 0  # eyeballs turn, they do not slide
             self.units[k] = self.smooth(field)
-
-    def _find_lashes(self, mesh: meshfiles.Mesh, body: Array) -> Lashes:
-        roots, tips, upper = [], [], []
-        for side in "lr":
-            ball = body[self.groups[f"helper-{side}-eye"]]
-            centre = (ball.min(0) + ball.max(0)) / 2
-            for row, pattern in enumerate(_LASHES):
-                quads = mesh.quads[mesh.groups == pattern.format(side)]
-                edges = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
-                far = np.linalg.norm(body[edges] - centre, axis=2)
-                outward = edges[np.abs(far[:, 0] - far[:, 1]) > 0.03]
-                order = np.argsort(np.linalg.norm(body[outward] - centre, axis=2), axis=1)
-                outward = np.unique(np.take_along_axis(outward, order, 1), axis=0)
-                roots += list(outward[:, 0])
-                tips += list(outward[:, 1])
-                upper += [row == 0] * len(outward)
-        return Lashes(body[np.array(roots)], body[np.array(tips)], np.array(upper))
 
 
 def _mask(name: str) -> Array:

@@ -154,7 +154,7 @@ class Person:
         canvas = skin.paint_complexion(space, rng, colour, self.tone, self.age)
         skin.paint_lips(canvas, space, rng, colour, self.tone, self.makeup)
         skin.paint_nostrils(canvas, space)
-        skin.paint_lids(canvas, space, rng, self.makeup)
+        skin.paint_lids(canvas, space, rng, self.makeup, asian)
         skin.add_pores(canvas, space, rng, self.age)
         oil = rng.uniform(0.5, 1.2)
         self._shade_beard(canvas, hair, colour)
@@ -191,7 +191,7 @@ class Person:
         rng = self._stream("brows")
         hairs = [
             facehair.grow_brows(base, rng, self.hair, self.male, self.years),
-            facehair.grow_lashes(base, rng, self.male, self.makeup),
+            facehair.grow_lashes(base, rng, self.hair, self.male, self.makeup),
             facehair.grow_beard(base, self._stream("beard"), self.hair, self.beard_kind),
         ]
         if self.clothes.glasses is not None:
@@ -243,7 +243,7 @@ def _draw_clothes(rng: np.random.Generator, years: float) -> Clothes:
     white = np.array([0.62, 0.62, 0.62]) * rng.uniform(0.7, 1.0)
     bright = rng.uniform(0.02, 0.5, 3) * 0.5 + 0.2 * rng.random()
     shirt = [dark, white, bright][int(rng.choice(3, p=[0.35, 0.25, 0.4]))]
-    wears = rng.random() < np.interp(years, [10, 40, 70], [0.10, 0.28, 0.50])
+    wears = rng.random() < np.interp(years, [10, 40, 70], [0.12, 0.33, 0.55])
     frame = None
     if wears:
         frame = Glasses(

@@ -30,6 +30,8 @@ SMALLEST = 64
 """Smallest picture, pixels."""
 _GAZE_DEGREES = 22
 """How far units 61 to 64 turn the eyes at weight 1."""
+_MOST_GAZE = 40
+"""An eye turns no further."""
 _MOST_WEIGHT = 2
 _GRAIN = 0.006
 
@@ -70,7 +72,7 @@ def render(
     yaw, pitch, roll  the head's, degrees; positive yaw turns the nose to the image's right; yaw
                       from -90 to 90, pitch from -45 to 45
     gaze              the eyes', degrees in the head, -35 to 35, positive to the image's right;
-                      units 61 to 64 add to it
+                      units 61 to 64 add to it, up to 40
     light             None is the person's own
     supersampling     pixels drawn for each one of the picture, along a side: 1 (jagged), 2 or 4
     raises            BadSetting when a unit is unknown or a number is out of range; weights may go
@@ -138,8 +140,8 @@ def _move(base: Head, person: Person, activity: Mapping[str, float]) -> Array:
 
 def _gaze_angles(gaze: float, units: Mapping[str, float]) -> tuple[float, float]:
     turn = _GAZE_DEGREES * (units.get("61", 0.0) - units.get("62", 0.0))
-    down = 1.5 + _GAZE_DEGREES * (units.get("64", 0.0) - units.get("63", 0.0))
-    return gaze + turn, down
+    down = _GAZE_DEGREES * (units.get("64", 0.0) - units.get("63", 0.0))
+    return float(np.clip(gaze + turn, -_MOST_GAZE, _MOST_GAZE)), down
 
 
 class _Picture:

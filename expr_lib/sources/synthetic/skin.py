@@ -107,7 +107,7 @@ def paint_complexion(
     orbit = bump_pair(x, y, 0.42, 0.19, 0.17, 0.09) + 0.7 * bump_pair(x, y, 0.50, -0.10, 0.24, 0.06)
     orbit += 0.6 * bump_pair(x, y, 0.27, 0.03, 0.07, 0.12)
     orbit *= rng.uniform(0.0, 0.50) * (0.6 + 0.7 * age)
-    canvas.dim(orbit, (0.8, 1.0, 0.85))
+    canvas.dim(orbit, (0.88, 1.0, 0.92))
     mottle = (0.018 + 0.02 * age) * smooth_noise(rng, 14) + 0.014 * smooth_noise(rng, 5)
     canvas.dim(mottle + 0.014 * smooth_noise(rng, 2))
     shade = np.zeros(SHAPE, np.float32)
@@ -142,7 +142,7 @@ def paint_lips(
     canvas: Canvas, space: TextureSpace, rng: Rng, colour: Array, tone: float, makeup: bool
 ) -> None:
     """Red of the lips, sometimes painted; lines across them."""
-    red = colour * np.array([rng.uniform(0.62, 0.82), *rng.uniform(0.36, 0.56, 2)])
+    red = colour * np.array([rng.uniform(0.62, 0.82), *rng.uniform(0.36, 0.56, 2) * [1, 1.15]])
     red += np.array([0.020, 0.004, 0.010]) * tone  # dark lips are pink inside
     # the upper lip looks down, and is the browner one of a dark skin
     shade = np.where(space.y < SLIT, np.float32(0.84 - 0.14 * tone), np.float32(1.0))
@@ -166,8 +166,10 @@ def paint_nostrils(canvas: Canvas, space: TextureSpace) -> None:
     canvas.dim(0.85 * bump_pair(space.x, space.y, 0.13, 0.652, 0.055, 0.024), (0.85, 1.0, 1.0))
 
 
-def paint_lids(canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool) -> None:
-    """Redder lids and corners of the eye; sometimes a line and a shadow of make-up."""
+def paint_lids(
+    canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool, asian: float
+) -> None:
+    """Redder lids and corners of the eye, and the crease of the lid; sometimes make-up."""
     x, y = space.x, space.y
     canvas.dim(0.30 * bump_pair(x, y, 0.30, 0.045, 0.045, 0.035), (0.0, 0.7, 0.6))
     canvas.dim(0.16 * bump_pair(x, y, 0.52, 0.10, 0.22, 0.025), (0.1, 0.8, 0.7))
@@ -177,6 +179,11 @@ def paint_lids(canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool) -> N
     lower *= smoothstep(0.75, 0.70, space.ax)
     canvas.dim((0.80 if makeup else 0.55) * upper)
     canvas.dim((0.45 if makeup else 0.22) * lower)
+    depth = rng.uniform(0.25, 0.6) * (1 - 0.8 * asian)
+    arch = smoothstep(0.30, 0.50, space.ax) * smoothstep(0.80, 0.60, space.ax)
+    arch *= rng.uniform(0.030, 0.055)
+    crease = ridge(y, space.lid_upper - 0.012 - arch, 0.009) * smoothstep(0.33, 0.40, space.ax)
+    canvas.dim(depth * crease * smoothstep(0.78, 0.68, space.ax), (0.9, 1.0, 1.0))
     if makeup:
         tint = (rng.uniform(0.6, 1.0), rng.uniform(0.7, 1.0), rng.uniform(0.5, 1.0))
         canvas.dim(rng.uniform(0.15, 0.75) * bump_pair(x, y, 0.54, -0.085, 0.24, 0.065), tint)

@@ -55,6 +55,8 @@ def _roots(base: Head, vertices: Array, rng: Rng, hair: Hair, count: int) -> tup
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     area *= smoothstep(-0.05, 0.12, above)
     area *= 1 - 0.85 * hair.receding * smoothstep(-1.1, -1.6, base.points[faces, 1].mean(1))
+    if CUTS[hair.cut].fringe:  # dense enough to hide the forehead
+        area *= 1 + 2.5 * (above < 0.42) * (np.abs(base.angle[faces].mean(1)) < 0.8)
     chosen = rng.choice(len(faces), count, p=area / area.sum())
     w = rng.random((count, 2))
     w[w.sum(1) > 1] = 1 - w[w.sum(1) > 1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from expr_lib.sources.synthetic.canonical import BOTTOM, TOP, Array
+from expr_lib.sources.synthetic.canonical import BOTTOM, SLIT, TOP, Array
 from expr_lib.sources.synthetic.head import EYE, SKIN, TEETH
 from expr_lib.sources.synthetic.texture import HEIGHT, WIDTH
 from expr_lib.sources.synthetic.wrinkles import FIRST_COLUMN, FRONT_WIDTH
@@ -15,6 +15,10 @@ ANGLE, HEIGHT_AT, LIP, MOUTH, OPEN, EAR, ACROSS = 3, 4, 5, 6, 7, 8, 9
 """Channels of what vertices carry, after the three of the normal."""
 _IRIS, _PUPIL = 0.445, 0.17
 """Half the angle, radians, under which iris and pupil are seen from the eye's centre."""
+_TEETH_EDGES = (0.0, 0.135, 0.235, 0.315, 0.365)
+"""Where one upper tooth meets the next, eye distances from the midline, seen from the front."""
+_LID_SHADOW = 0.065
+"""How far down the eye the shade of the upper lid and its lashes falls, eye distances."""
 
 
 @dataclass
@@ -50,6 +54,15 @@ def _look_up(texture: Array, row: float, column: float, out: Array) -> None:
             + w10 * texture[r + 1, c, k]
             + w11 * texture[r + 1, c + 1, k]
         )
+
+
+@njit(cache=True, fastmath=True)
+def _between_teeth(across: float) -> float:
+    """1 between two upper teeth .. 0 on one, at a distance from the midline."""
+    gap = 0.0
+    for edge in _TEETH_EDGES:
+        gap = max(gap, math.exp(-(((across - edge) / 0.006) ** 2)))
+    return gap
 
 
 @njit(cache=True, fastmath=True)
@@ -90,12 +103,15 @@ def paint_surface(
     sharpness = np.zeros((size, size), np.float32)
     flesh = np.zeros((size, size), np.float32)
     painted, folded = np.zeros(6, np.float32), np.zeros(3, np.float32)
+    lid = np.zeros(size, np.int32)  # in each column, the lowest row so far that is no eye
     for y in range(size):
         for x in range(size):
             f = triangle[y, x]
             if f < 0:
                 continue
             material = materials[f]
+            if material != EYE:
+                lid[x] = y
             nx, ny, nz = carried[y, x, 0], carried[y, x, 1], carried[y, x, 2]
             opened = carried[y, x, OPEN]
             if material == SKIN:
@@ -158,20 +174,25 @@ def paint_surface(
                 in_iris = min(max((_IRIS - away) / (2.5 * soft) + 0.5, 0.0), 1.0)
                 in_pupil = min(max((iris[6] * _PUPIL - away) / soft + 0.5, 0.0), 1.0)
                 side = min(abs(nx - gaze[0]), 1.0)
+                below = (y - lid[x]) * pixel / _LID_SHADOW
+                shade = 0.25 + 0.75 * min(opened / 0.55, 1.0)
+                shade *= 1 - 0.75 * math.exp(-below * below)
                 for c in range(3):
                     white = iris[3 + c] * (1 - (0.10 if c == 0 else 0.28) * side)
                     inside = iris[c] * bright * (1 - in_pupil) + 0.004 * in_pupil
                     albedo[y, x, c] = white * (1 - in_iris) + inside * in_iris
-                    albedo[y, x, c] *= 0.25 + 0.75 * min(opened / 0.55, 1.0)
+                    albedo[y, x, c] *= shade
                 # the cornea bulges: its highlight sits as on a smaller, steeper ball
                 bulge = 0.35 * in_iris
                 nx, ny, nz = nx + bulge * nx, ny + bulge * ny, nz
                 gloss[y, x], sharpness[y, x] = 2.2, 1.0
                 flesh[y, x] = 0.0
             elif material == TEETH:
-                back = (carried[y, x, ACROSS] / 0.42) ** 2  # the arch curves out of the light
+                across, height = abs(carried[y, x, ACROSS]), carried[y, x, HEIGHT_AT]
+                back = (across / 0.42) ** 2  # the arch curves out of the light
+                gap = _between_teeth(across if height < SLIT + 0.05 else across * 1.5)
                 for c in range(3):
-                    albedo[y, x, c] = teeth[c] * (1 - 0.75 * min(back, 1.0))
+                    albedo[y, x, c] = teeth[c] * (1 - 0.75 * min(back, 1.0)) * (1 - 0.35 * gap)
                 gloss[y, x], sharpness[y, x] = 0.5, 0.7
             else:
                 albedo[y, x, 0], albedo[y, x, 1], albedo[y, x, 2] = 0.26, 0.085, 0.080
