@@ -30,7 +30,7 @@ SMALLEST = 64
 """Smallest picture, pixels."""
 _GAZE_DEGREES = 22
 """How far units 61 to 64 turn the eyes at weight 1."""
-_MOST_GAZE = 40
+_MOST_GAZE = 35
 """An eye turns no further."""
 _MOST_WEIGHT = 2
 _GRAIN = 0.006
@@ -72,14 +72,14 @@ def render(
     yaw, pitch, roll  the head's, degrees; positive yaw turns the nose to the image's right; yaw
                       from -90 to 90, pitch from -45 to 45
     gaze              the eyes', degrees in the head, -35 to 35, positive to the image's right;
-                      units 61 to 64 add to it, up to 40
+                      units 61 to 64 add to it, within these
     light             None is the person's own
     supersampling     pixels drawn for each one of the picture, along a side: 1 (jagged), 2 or 4
     raises            BadSetting when a unit is unknown or a number is out of range; weights may go
                       from -2 to 2, though faces cannot
     """
     _check(units, size, supersampling)
-    for what, angle, most in (("yaw", yaw, 90), ("pitch", pitch, 45), ("gaze", gaze, 35)):
+    for what, angle, most in (("yaw", yaw, 90), ("pitch", pitch, 45), ("gaze", gaze, _MOST_GAZE)):
         if not abs(angle) <= most:
             raise BadSetting(f"{what} is {angle}; give degrees from -{most} to {most}")
     if not math.isfinite(roll):

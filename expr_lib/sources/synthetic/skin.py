@@ -166,9 +166,7 @@ def paint_nostrils(canvas: Canvas, space: TextureSpace) -> None:
     canvas.dim(0.85 * bump_pair(space.x, space.y, 0.13, 0.652, 0.055, 0.024), (0.85, 1.0, 1.0))
 
 
-def paint_lids(
-    canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool, asian: float
-) -> None:
+def paint_lids(canvas: Canvas, space: TextureSpace, rng: Rng, makeup: bool, asian: float) -> None:
     """Redder lids and corners of the eye, and the crease of the lid; sometimes make-up."""
     x, y = space.x, space.y
     canvas.dim(0.30 * bump_pair(x, y, 0.30, 0.045, 0.045, 0.035), (0.0, 0.7, 0.6))
