@@ -27,6 +27,7 @@ def synthesize(
     yaws: str = "0",
     gazes: str = "frontal",
     intensities: str = "1",
+    layout: Literal["drawn", "rafd", "ckplus"] = "drawn",
 ) -> None:
     """Draw the embedded faces: photos, photos.csv (the photo table) and landmarks.npy (true ones,
     pixels). Every combination of expression, yaw, gaze and intensity is drawn.
@@ -41,11 +42,18 @@ def synthesize(
         yaws: all (RaFD's five), or degrees such as -45,0,45; above 0 turns to the image's right
         gazes: all, or words such as left,frontal,right; left is the image's left
         intensities: strengths of the expressions, such as 0.5,1; neutral is drawn once
+        layout: names and folders as of RaFD or CK+, which say themselves what is drawn: only
+            people, out, size, seed and jobs count then
     """
     from expr_lib.photos import EXPRESSIONS
     from expr_lib.sources import synthetic
     from expr_lib.sources.synthetic.layout import GAZE_DEGREES, RAFD_YAWS
+    from expr_lib.sources.synthetic.published import draw_as_published
 
+    if layout != "drawn":
+        count = draw_as_published(layout, out, people, size=size, seed=seed, jobs=jobs)
+        print(f"photos: {count}, people: {people}, in {out}, as of {layout}")
+        return
     table = synthetic.synthesize(
         out,
         people,
@@ -69,6 +77,37 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
         ) from None
 
 
+def photos(
+    source: str,
+    root: Path | None = None,
+    csv: Path | None = None,
+    set_: Overrides = (),
+) -> None:
+    """List the photos of a source: counts, and every difference from what was published.
+
+    Args:
+        source: synthetic, london, folder, rafd or ckplus
+        root: where the photos are; london downloads itself without it
+        csv: file for the photo table, a row a photo
+    """
+    from expr_lib.config import load_settings
+    from expr_lib.files import write_text
+    from expr_lib.sources import load_photos
+
+    found = load_photos(source, root, load_settings("paper", set_).photos)
+    table = found.table
+    print(f"{source}: photos {len(table)}, people {table['person'].nunique()}")
+    for column in ("expression", "gaze", "yaw"):
+        counts = table[column].value_counts(sort=False).sort_index()
+        if column == "expression" or len(counts) > 1:
+            print(f"{column}: " + ", ".join(f"{word} {n}" for word, n in counts.items()))
+    for warning in found.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    if csv is not None:
+        write_text(csv, table.to_csv(index=False))
+        print(f"photo table: {csv}")
+
+
 def prepare(
     source: str,
     out: Path,
@@ -76,26 +115,28 @@ def prepare(
     size: int = 256,
     jobs: int = 2,
     landmarks: Literal["dlib", "true"] = "dlib",
+    set_: Overrides = (),
     overwrite: bool = False,
 ) -> None:
     """Find landmarks, align the faces and write a FaceSet.
 
     Args:
-        source: synthetic, london or folder
+        source: synthetic, london, folder, rafd or ckplus
         out: folder of the FaceSet
         root: where the photos are; london downloads itself without it
         size: side of the aligned crops, pixels
         jobs: processes at work
-        landmarks: found by dlib, or the true ones of drawn faces
+        landmarks: found by dlib, or those that the source knows: true ones of drawn faces, CK+'s
         overwrite: replace a FaceSet of other photos
     """
+    from expr_lib.config import load_settings
     from expr_lib.faceset import prepare as prepare_faces
     from expr_lib.sources import load_photos
 
-    photos = load_photos(source, root)
-    for warning in photos.warnings:
+    found = load_photos(source, root, load_settings("paper", set_).photos)
+    for warning in found.warnings:
         print(f"note: {warning}", file=sys.stderr)
-    prepare_faces(photos, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
+    prepare_faces(found, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
 
 
 def train(
@@ -187,7 +228,7 @@ def reproduce(
 
     Args:
         preset: smoke, laptop, colab or paper
-        source: synthetic, london or folder
+        source: synthetic, london, folder, rafd or ckplus
         root: where the photos are; synthetic draws them and london downloads them without it
         run: run folder; data/runs/<preset>-<source> and the settings that differ by default
         jobs: processes that draw and prepare the faces
@@ -226,7 +267,7 @@ def settings(preset: str = "laptop") -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (synthesize, prepare, train, evaluate, transfer, reproduce, settings)
+    for command in (synthesize, photos, prepare, train, evaluate, transfer, reproduce, settings)
 }
 
 

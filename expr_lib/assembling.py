@@ -46,6 +46,7 @@ def describe(photos: PhotoSource, faces: pd.DataFrame, size: int, landmarks: str
         "kind": "FaceSet",
         "source": photos.name,
         "size": size,
+        "grey": photos.grey,
         "landmarks": landmarks,
         "alignment": ALIGNMENT,
         "photos": len(photos.table),

@@ -8,7 +8,15 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from expr_lib.errors import BadSetting, UnknownPreset
 from expr_lib.photos import EXPRESSIONS
@@ -115,6 +123,40 @@ class SyntheticSettings(Settings):
         return words
 
 
+CAMERAS = ("000", "045", "090", "135", "180")
+"""RaFD's cameras, degrees around the sitter; 090 is frontal (Langner et al. 2010)."""
+GAZES = ("left", "frontal", "right")
+GROUPS = ("Caucasian", "Moroccan", "Kid")
+"""RaFD's groups of people."""
+
+
+class PhotoSettings(Settings):
+    """Which photos of RaFD and CK+ are used; other sources have no such choice."""
+
+    cameras: tuple[str, ...] = ("090",)  # RaFD [17]
+    gazes: tuple[str, ...] = GAZES  # RaFD
+    groups: tuple[str, ...] = GROUPS  # RaFD
+    frames: str = "peak"  # CK+: peak, all, or a number: the last so many of each sequence
+
+    @field_validator("cameras", "gazes", "groups")
+    @classmethod
+    def _known(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        choice = LISTS[f"photos.{info.field_name}"]
+        for word in words:
+            if word not in choice:
+                raise ValueError(f"{word!r} is none of {', '.join(choice)}")
+        if not words:
+            raise ValueError(f"give some of {', '.join(choice)}")
+        return tuple(sorted(set(words), key=choice.index))
+
+    @field_validator("frames")
+    @classmethod
+    def _some_frames(cls, frames: str) -> str:
+        if frames in ("peak", "all") or (frames.isascii() and frames.isdigit() and int(frames)):
+            return frames
+        raise ValueError("give peak, all, or how many of the last frames, such as 3")
+
+
 class RunSettings(Settings):
     """All settings of one run."""
 
@@ -125,6 +167,7 @@ class RunSettings(Settings):
     landmarks: Literal["dlib", "true"] = "dlib"
     threads: int = Field(0, ge=0)
     checkpoint_seconds: float = Field(30.0, ge=0)
+    photos: PhotoSettings = PhotoSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
     fusion: FusionSettings = FusionSettings()
     transfer: TransferSettings = TransferSettings()
@@ -200,6 +243,14 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 PRESETS = tuple(_PRESETS)
 
+LISTS = {
+    "synthetic.expressions": EXPRESSIONS,
+    "photos.cameras": CAMERAS,
+    "photos.gazes": GAZES,
+    "photos.groups": GROUPS,
+}
+"""Settings that are lists, written with commas, and what all of them is."""
+
 
 def load_settings(preset: str, overrides: Iterable[str] = ()) -> RunSettings:
     """The settings of a preset, changed by `name=value` texts such as `transfer.batch=16`.
@@ -247,8 +298,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise BadSetting(f"unknown setting {name!r}{hint} (`expr-lib settings` lists all names)")
     value: Any = text.strip()
-    if name == "synthetic.expressions":
-        value = EXPRESSIONS if value == "all" else tuple(value.split(","))
+    if name in LISTS:
+        value = LISTS[name] if value == "all" else tuple(value.split(","))
     group, dot, part = name.rpartition(".")
     chosen = values.setdefault(group, {}) if dot else values
     # the two budgets exclude each other: naming one takes the other back

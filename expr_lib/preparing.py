@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from expr_lib.alignment import ALIGNMENT, align
 from expr_lib.errors import (
@@ -23,6 +24,7 @@ from expr_lib.errors import (
     ExprLibError,
     ModelFileMissing,
     NoFaceFound,
+    UnreadablePhoto,
 )
 from expr_lib.files import digest, whole_file
 from expr_lib.landmarks import find_landmarks
@@ -42,10 +44,12 @@ _ANY_SIZE = 1 << 20  # true landmarks are in the photo's own pixels, so that it 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo to work on: its path, and its true landmarks (68, 2) in pixel indices or None."""
+    """One photo to work on: its path, its true landmarks (68, 2) in pixel indices or None, and
+    whether it is taken for a grey one."""
 
     path: str
     points: NDArray[np.floating] | None
+    grey: bool = False
 
     def fingerprint(self) -> tuple[object, ...]:
         """What tells this photo from another or a changed one, without reading it."""
@@ -55,7 +59,7 @@ class Photo:
         except OSError:
             file = None
         points = None if self.points is None else digest(np.asarray(self.points, float).tobytes())
-        return self.path, file, points
+        return (self.path, file, points, "grey") if self.grey else (self.path, file, points)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def list_entries(photos: PhotoSource, landmarks: str) -> list[Photo]:
         raise NoFaceFound(f"the source {photos.name!r} has no photo; give a folder that has some")
     points = photos.landmarks if landmarks == "true" else None
     return [
-        Photo(path, None if points is None else points[row])
+        Photo(path, None if points is None else points[row], photos.grey)
         for row, path in enumerate(photos.table["path"])
     ]
 
@@ -176,10 +180,19 @@ def _read(photo: Photo) -> tuple[NDArray[np.uint8], NDArray[np.floating], int]:
     """Read a photo and its landmarks in pixel indices; the last value is how many faces are in
     it."""
     if photo.points is not None:
-        return read_photo(photo.path, longest_side=_ANY_SIZE), photo.points, 1
-    image = read_photo(photo.path)
+        if not np.isfinite(photo.points).all():
+            raise UnreadablePhoto(f"the source has no landmarks of {photo.path}")
+        return _coloured(read_photo(photo.path, longest_side=_ANY_SIZE), photo), photo.points, 1
+    image = _coloured(read_photo(photo.path), photo)
     detection = find_landmarks(image)
     return image, detection.face.points, len(detection.faces)
+
+
+def _coloured(image: NDArray[np.uint8], photo: Photo) -> NDArray[np.uint8]:
+    """The photo, or its luma (ITU-R 601) in all three channels when it is taken for a grey one."""
+    if not photo.grey:
+        return image
+    return np.array(Image.fromarray(image).convert("L").convert("RGB"), order="C")
 
 
 def one_line(error: Exception) -> str:

@@ -150,7 +150,7 @@ class Run:
             if self.source == "synthetic" and root is None:
                 root = self.folder / "photos"
                 self._draw_photos(root)
-            photos = load_photos(self.source, root)
+            photos = load_photos(self.source, root, self.settings.photos)
             for warning in photos.warnings:
                 print(f"note: {warning}", flush=True)
             people = sorted(set(photos.table["person"]))
@@ -292,10 +292,8 @@ def start_run(
     raises  UnknownPreset, BadSetting; SourceError when the source needs a root and has none
     """
     settings = load_settings(preset, overrides)
-    if source == "folder" and not root:
-        raise SourceError(
-            "source folder needs --root: the folder that holds <person>/<expression>*.jpg"
-        )
+    if source in ("folder", "rafd", "ckplus") and not root:
+        raise SourceError(f"source {source} needs --root: the folder that holds its photos")
     return Run(
         Path(run) if run else default_run(preset, source, overrides),
         settings,

@@ -107,3 +107,19 @@ def test_markdown_tables_become_html_and_nothing_else_does() -> None:
     assert "<table>" in text
     assert "<strong>2</strong>" in text
     assert "<script>" not in text
+
+
+@pytest.mark.parametrize(("layout", "people"), [("rafd", 8), ("ckplus", 10)])
+def test_the_book_runs_on_the_layouts_of_the_licensed_sets(
+    layout: str, people: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = tmp_path / "photos", tmp_path / "run"
+    drawing = ["synthesize", "--layout", layout, "--people", str(people), "--out", str(root)]
+    assert main([*drawing, "--size", "96"]) == 0
+    command = ["reproduce", "--preset", "smoke", "--source", layout, "--root", str(root)]
+    assert main([*command, "--run", str(run), "--set", *SHORT]) == 0
+    assert "| copy target |" in capsys.readouterr().out
+    card = read_json(run / "faces" / "card.json")
+    assert (card["source"], card["people"], card["grey"]) == (layout, people, layout == "ckplus")
+    pairs = pd.read_csv(run / "evaluation" / "pairs.csv")
+    assert len(pairs) == 3 * 8

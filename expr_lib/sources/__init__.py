@@ -1,16 +1,20 @@
 """Data sources: each turns a folder of photos into the photo table, and nothing after it knows
 which one it was."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
+from expr_lib.config import PhotoSettings
 from expr_lib.errors import BadSetting, SourceError
 
-SOURCES = ("synthetic", "london", "folder")
+SOURCES = ("synthetic", "london", "folder", "rafd", "ckplus")
 """Names of the data sources."""
 
 _SHOWN = 6
@@ -21,24 +25,27 @@ class PhotoSource:
     """The photos of a source, and what is known about them.
 
     table      the photo table (`expr_lib.photos.photo_table`) with absolute paths
-    landmarks  (N, 68, 2)  the true landmarks in the table's order, pixel indices of each photo;
-               None when nobody knows
+    landmarks  (N, 68, 2)  the true landmarks in the table's order, pixel indices of each photo,
+               NaN where nobody knows; None when nobody knows any
     warnings   one sentence each, for the user to read: what was left out and why
     name       the source's name
+    grey       the photos are taken for grey ones, whatever colour some have
     """
 
     table: pd.DataFrame
     landmarks: NDArray[np.floating] | None = None
     warnings: tuple[str, ...] = ()
     name: str = ""
+    grey: bool = False
 
 
-def load_photos(source: str, root: Path | None) -> PhotoSource:
+def load_photos(source: str, root: Path | None, choice: PhotoSettings | None = None) -> PhotoSource:
     """List the photos of a source.
 
     source   one of SOURCES
     root     folder that holds them; None lets a source that can be downloaded (london) do so into
              the cache
+    choice   which photos of RaFD and CK+; None is the default
     raises   BadSetting for an unknown source or a missing root, SourceError when the folder is not
              what it should be
     """
@@ -52,6 +59,15 @@ def load_photos(source: str, root: Path | None) -> PhotoSource:
         raise BadSetting(f"the source {source!r} needs the folder of its photos: give --root")
     if source == "synthetic":
         return _load_synthetic(root)
+    choice = choice or PhotoSettings()
+    if source == "rafd":
+        from expr_lib.sources.rafd import load_rafd
+
+        return load_rafd(root, choice.cameras, choice.gazes, choice.groups)
+    if source == "ckplus":
+        from expr_lib.sources.ckplus import load_ckplus
+
+        return load_ckplus(root, choice.frames)
     from expr_lib.sources.folder import load_folder
 
     return load_folder(root)
@@ -80,6 +96,23 @@ def found_in(folder: Path) -> str:
         return "the folder is empty"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return "found there: " + ", ".join(names[:_SHOWN]) + more
+
+
+def walk(root: Path) -> Iterator[tuple[str, str]]:
+    """Give the folder and the name of every file under a folder, in one order, hidden ones too."""
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            yield folder, name
+
+
+def looks_like_a_photo(path: str) -> bool:
+    """Whether a file begins as a photo does; its pixels are not read."""
+    try:
+        with Image.open(path):
+            return True
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def first_few(names: list[str]) -> str:
