@@ -1,7 +1,9 @@
-"""How long the photos of the whole RaFD and the whole CK+ take to be listed, on files of the published
-names and numbers with nothing in them but a tiny picture, as multiples of reading every file.
+"""How long the photos of the whole RaFD and the whole CK+ take to be listed.
 
-python benchmarks/listing.py
+    python benchmarks/listing.py
+
+The files have the published names and numbers, and a tiny picture in them; the ratio is to reading
+every file once.
 """
 
 import io
