@@ -223,6 +223,7 @@ def reproduce(
     set_: Overrides = (),
     jobs: int = 2,
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> None:
     """Run the whole book with papermill: faces, both stages, evaluation, and report.html.
 
@@ -233,7 +234,14 @@ def reproduce(
         run: run folder; data/runs/<preset>-<source> and the settings that differ by default
         jobs: processes that draw and prepare the faces
         overwrite: replace finished work of other settings
+        dry_run: only say how many steps, how much memory and time it would take; nothing is kept
     """
+    if dry_run:
+        from expr_lib.config import load_settings
+        from expr_lib.planning import plan
+
+        print(plan(load_settings(preset, set_), source, root, jobs=jobs))
+        return
     try:
         from expr_lib.reproduce import reproduce as run_book
     except ImportError as error:
@@ -247,6 +255,21 @@ def reproduce(
     report = run_book(job, list(set_))
     print((job.folder / "evaluation" / "table.md").read_text(encoding="utf-8"))
     print(f"report: {report.resolve()}")
+
+
+def diff(
+    first: Annotated[Path, tyro.conf.Positional],
+    second: Annotated[Path, tyro.conf.Positional],
+) -> None:
+    """Print settings, versions and measures in which two runs differ, with their intervals.
+
+    Args:
+        first: run folder
+        second: run folder
+    """
+    from expr_lib.comparing import compare_runs
+
+    print(compare_runs(first, second))
 
 
 def settings(preset: str = "laptop") -> None:
@@ -267,7 +290,17 @@ def settings(preset: str = "laptop") -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__: command
-    for command in (synthesize, photos, prepare, train, evaluate, transfer, reproduce, settings)
+    for command in (
+        synthesize,
+        photos,
+        prepare,
+        train,
+        evaluate,
+        transfer,
+        reproduce,
+        diff,
+        settings,
+    )
 }
 
 

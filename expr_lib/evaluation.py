@@ -19,6 +19,7 @@ from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.controls import CopyTarget, WarpTarget
 from expr_lib.methods.paper import PaperModel
 from expr_lib.metrics import Interval, interval_over_people, landmark_error
+from expr_lib.photos import as_grey
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH, evaluation_triples, split_people
 from expr_lib.stages import differences, read_stage
@@ -83,6 +84,7 @@ def compare(
     tables = []
     for method in methods:
         results = method.generate(source, target)
+        results = as_grey(results) if faces.grey else results
         cases = [
             Case(*parts)
             for parts in zip(results, truth.photos, truth.points, codes, wanted, strict=True)

@@ -62,6 +62,11 @@ class FaceSet:
         """Hash of the content: crops, landmarks and table."""
         return str(self.card["key"])
 
+    @property
+    def grey(self) -> bool:
+        """Whether the photos are grey ones: what is made of them is measured as such [11]."""
+        return bool(self.card.get("grey", False))
+
     @cached_property
     def people(self) -> tuple[str, ...]:
         """The people, sorted."""

@@ -85,6 +85,17 @@ def read_photo(path: str | Path, longest_side: int = 2048) -> np.ndarray:
     return np.array(upright, order="C")
 
 
+def as_grey(photos: np.ndarray) -> np.ndarray:
+    """Photos in their luma (ITU-R 601, rounded as Pillow does), the same in all three channels.
+
+    photos   (..., H, W, 3) uint8 RGB
+    returns  the same shape and type
+    """
+    red, green, blue = (photos[..., c].astype(np.uint32) for c in range(3))
+    luma = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+    return np.repeat(luma.astype(np.uint8)[..., None], 3, axis=-1)
+
+
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():

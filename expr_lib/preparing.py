@@ -15,7 +15,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from expr_lib.alignment import ALIGNMENT, align
 from expr_lib.errors import (
@@ -28,7 +27,7 @@ from expr_lib.errors import (
 )
 from expr_lib.files import digest, whole_file
 from expr_lib.landmarks import find_landmarks
-from expr_lib.photos import read_photo
+from expr_lib.photos import as_grey, read_photo
 from expr_lib.sources import PhotoSource
 from expr_lib.workers import in_processes
 
@@ -182,17 +181,12 @@ def _read(photo: Photo) -> tuple[NDArray[np.uint8], NDArray[np.floating], int]:
     if photo.points is not None:
         if not np.isfinite(photo.points).all():
             raise UnreadablePhoto(f"the source has no landmarks of {photo.path}")
-        return _coloured(read_photo(photo.path, longest_side=_ANY_SIZE), photo), photo.points, 1
-    image = _coloured(read_photo(photo.path), photo)
+        image, points = read_photo(photo.path, longest_side=_ANY_SIZE), photo.points
+        return as_grey(image) if photo.grey else image, points, 1
+    image = read_photo(photo.path)
+    image = as_grey(image) if photo.grey else image
     detection = find_landmarks(image)
     return image, detection.face.points, len(detection.faces)
-
-
-def _coloured(image: NDArray[np.uint8], photo: Photo) -> NDArray[np.uint8]:
-    """The photo, or its luma (ITU-R 601) in all three channels when it is taken for a grey one."""
-    if not photo.grey:
-        return image
-    return np.array(Image.fromarray(image).convert("L").convert("RGB"), order="C")
 
 
 def one_line(error: Exception) -> str:

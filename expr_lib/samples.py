@@ -7,12 +7,19 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from expr_lib.errors import TooFewPeople
 
 FOLDS = 5
 SOURCE, TARGET, TRUTH = 0, 1, 2
 """Columns of an array of triples."""
+
+
+def strength_of(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Intensities of a photo table's rows (N,) in tenths: two photos show an expression as strongly
+    when these are equal, since frames of sequences of different lengths never agree exactly."""
+    return np.rint(table["intensity"].to_numpy() * 10).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class TransferSamples:
         chosen = table.iloc[rows]
         self._targets = _Groups(rows, _codes(chosen, ["person", "gaze", "yaw"]))
         drivers = chosen["gaze"].to_numpy() == "frontal"
-        expressions = _codes(chosen, ["expression", "intensity", "yaw"])
+        shown = chosen.assign(strength=strength_of(chosen))
+        expressions = _codes(shown, ["expression", "strength", "yaw"])
         persons = _codes(chosen, ["person"])
         order = np.argsort(persons[drivers], kind="stable")
         self._sources = _Groups(rows[drivers][order], expressions[drivers][order])
@@ -159,8 +167,8 @@ def evaluation_triples(
     """
     table = table.reset_index(drop=True)
     chosen = table[table["person"].isin(set(people))]
-    truths: dict[tuple[str, tuple[str, float], str, float], int] = {}
-    shown = list(zip(chosen["expression"], chosen["intensity"], strict=True))
+    truths: dict[tuple[str, tuple[str, int], str, float], int] = {}
+    shown = list(zip(chosen["expression"], strength_of(chosen), strict=True))
     who_and_how = (chosen["person"], shown, chosen["gaze"], chosen["yaw"])
     records = list(zip(chosen.index.tolist(), *who_and_how, strict=True))
     for row, *key in records:

@@ -50,7 +50,7 @@ def read_stage(folder: Path) -> dict[str, Any] | None:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Up to three settings that differ, such as `transfer.batch 8, now 16`."""
-    flat_old, flat_new = _flat(old), _flat(new)
+    flat_old, flat_new = flat(old), flat(new)
     changed = [
         f"{name} {flat_old.get(name)!r}, now {flat_new.get(name)!r}"
         for name in sorted(flat_old.keys() | flat_new.keys())
@@ -60,11 +60,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     return "; ".join(changed[:3]) + more
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings in groups as one level: {"transfer": {"batch": 8}} becomes {"transfer.batch": 8}."""
     result: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            result |= _flat(value, f"{prefix}{name}.")
+            result |= flat(value, f"{prefix}{name}.")
         else:
             result[prefix + name] = value
     return result

@@ -8,7 +8,7 @@ from PIL import Image, ImageFile
 
 from expr_lib import photos
 from expr_lib.errors import UnreadablePhoto
-from expr_lib.photos import photo_table, read_photo
+from expr_lib.photos import as_grey, photo_table, read_photo
 
 TRANSPOSE_AGAIN = {  # how a camera that was turned stores what EXIF orientation 2..8 turns back
     1: None,
@@ -277,3 +277,12 @@ def test_the_photo_table_is_complete_and_sorted():
         "frontal",
         1.0,
     )
+
+
+def test_grey_is_pillows_luma_in_three_channels() -> None:
+    photos = np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
+    grey = as_grey(photos)
+    for photo, made in zip(photos, grey, strict=True):
+        luma = np.asarray(Image.fromarray(photo).convert("L"))
+        assert (made == luma[..., None]).all()
+    np.testing.assert_array_equal(as_grey(grey), grey)

@@ -9,7 +9,14 @@ import pytest
 
 from expr_lib.errors import TooFewPeople
 from expr_lib.photos import photo_table
-from expr_lib.samples import FOLDS, TransferSamples, evaluation_triples, split_people
+from expr_lib.samples import (
+    FOLDS,
+    SOURCE,
+    TRUTH,
+    TransferSamples,
+    evaluation_triples,
+    split_people,
+)
 
 
 def _people(count: int) -> list[str]:
@@ -278,3 +285,25 @@ def test_nothing_to_measure_is_told() -> None:
     for table, people in ((_table(), ["000"]), (_table(expressions=("happy",)), _people(6))):
         with pytest.raises(TooFewPeople, match="no two unseen people"):
             evaluation_triples(table, people, limit=10, seed=0)
+
+
+def test_frames_of_sequences_of_different_length_pair_to_the_nearest_tenth() -> None:
+    rows = []
+    for number, last in enumerate((14, 17, 20, 11)):
+        for frame in range(last + 1):
+            word = "happy" if frame else "neutral"
+            intensity = frame / last if frame else 1.0
+            row = {"path": f"{number}_{frame}", "person": _people(4)[number]}
+            rows.append(row | {"expression": word, "intensity": intensity, "frame": frame})
+    table = photo_table(rows)
+    samples = TransferSamples(table, _people(4), seed=0)
+    peaks = (table["intensity"] == 1).sum()
+    assert len(samples) > 0.9 * len(table) > peaks
+    triples = samples.draw(0, 64)
+    source, truth = (table.iloc[triples[:, column]] for column in (SOURCE, TRUTH))
+    assert (source["expression"].to_numpy() == truth["expression"].to_numpy()).all()
+    difference = np.abs(source["intensity"].to_numpy() - truth["intensity"].to_numpy())
+    assert 0 < difference.max() <= 0.1 + 1e-9
+    measured = evaluation_triples(table, _people(2), 10_000, seed=0)
+    given = table["intensity"].to_numpy()[measured]
+    assert np.abs(given[:, SOURCE] - given[:, TRUTH]).max() <= 0.1 + 1e-9

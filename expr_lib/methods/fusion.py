@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -25,6 +26,7 @@ from expr_lib.samples import (
     TransferSamples,
     evaluation_triples,
     split_people,
+    strength_of,
 )
 from expr_lib.training import put_weights, rate_factor, read_tensors, save_tensors, set_rate, train
 
@@ -178,12 +180,14 @@ class _Mates:
     def __init__(self, faces: FaceSet, rows: np.ndarray) -> None:
         table = faces.table
         self.person, persons = table["person"].factorize()
-        self.expression, words = table["expression"].factorize()
+        shown = pd.Series(list(zip(table["expression"], strength_of(table), strict=True)))
+        self.expression, words = shown.factorize()
         self.grid = np.full((len(persons), len(words)), -1, dtype=np.int64)
         for row in rows[::-1].tolist():
             self.grid[self.person[row], self.expression[row]] = row
         self.people = np.unique(self.person[rows])
-        self.neutral = list(words).index("neutral") if "neutral" in list(words) else -1
+        names = [word for word, _ in words]
+        self.neutral = names.index("neutral") if "neutral" in names else -1
 
     def draw(
         self, triples: np.ndarray, cycle: str, rng: np.random.Generator

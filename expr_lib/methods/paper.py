@@ -30,6 +30,7 @@ from expr_lib.methods.tensors import (
 from expr_lib.metrics import mouth_psnr, psnr, ssim
 from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.unet import UNet
+from expr_lib.photos import as_grey
 from expr_lib.points import flip_points
 from expr_lib.samples import (
     SOURCE,
@@ -99,7 +100,7 @@ class TransferLearner:
         source, target, truth = (
             FaceBatch.of(faces, triples[:, column], self.run.size) for column in range(3)
         )
-        self.probe_pair, self.probe_truth = (source, target), truth
+        self.probe_pair, self.probe_truth, self.probe_grey = (source, target), truth, faces.grey
 
     def _autocast(self) -> AbstractContextManager[None]:
         lower = self.precision != torch.float32
@@ -185,6 +186,7 @@ class TransferLearner:
         6."""
         method = PaperModel(LandmarkFusion(self.fusion), self.generator, self.run)
         results = method.generate(*self.probe_pair)
+        results = as_grey(results) if self.probe_grey else results
         rows = list(zip(results, self.probe_truth.photos, self.probe_truth.points, strict=True))
         window = self.run.evaluation.ssim_window
         return {

@@ -1,0 +1,153 @@
+"""What a run would take: steps, memory and time, measured on a few photos and a few steps."""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+
+from expr_lib.config import RunSettings
+from expr_lib.errors import TooFewPeople
+from expr_lib.faceset import prepare
+from expr_lib.methods.fusion import FusionLearner, LandmarkFusion
+from expr_lib.methods.paper import TransferLearner
+from expr_lib.photos import photo_table
+from expr_lib.provenance import describe_device
+from expr_lib.samples import FOLDS, TransferSamples, split_people
+from expr_lib.sources import PhotoSource, load_photos
+from expr_lib.sources.synthetic import synthesize
+from expr_lib.sources.synthetic.layout import person_name
+from expr_lib.training import Learner, choose_device, choose_threads
+
+_WORDS = 3
+"""Expressions of each person in the sample."""
+_STEPS = {"fusion": 20, "transfer": 2}
+"""Steps that are measured, after one that is not."""
+
+
+def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -> str:
+    """Say what a run would do and take; a few photos are prepared and a few steps trained, and
+    nothing is kept.
+
+    returns  a few lines: photos, steps of both stages, memory, time
+    raises   what the run itself would raise about its source, people or settings
+    """
+    torch.set_num_threads(choose_threads(settings.threads))
+    with tempfile.TemporaryDirectory() as folder:
+        photos, sample, drawing = _photos(settings, source, root, Path(folder), jobs)
+        start = time.perf_counter()
+        faces = prepare(sample, Path(folder) / "faces", size=settings.size, jobs=1, progress=False)
+        preparing = (time.perf_counter() - start) / len(sample.table)
+        fusion = FusionLearner(faces, settings)
+        seconds = {"fusion": _seconds_a_step(fusion, _STEPS["fusion"])}
+        transfer = TransferLearner(faces, LandmarkFusion(fusion.trained), settings)
+        seconds["transfer"] = _seconds_a_step(transfer, _STEPS["transfer"])
+        memory = _memory()
+        del faces, transfer  # the photos are mapped from the folder that goes
+    split = split_people(sorted(set(photos.table["person"])), settings.fold)
+    truths = len(TransferSamples(photos.table, split.train, settings.seed))
+    shown = photos.table["person"].isin(split.train).sum()
+    memory += int(shown) * settings.size**2 * 3
+    times = {"faces": len(photos.table) * (drawing + preparing) / jobs}
+    lines = [
+        f"preset {settings.preset}, source {source}, {settings.size} pixels, "
+        f"{describe_device()}, {torch.get_num_threads()} threads",
+        f"photos: {len(photos.table)} of {photos.table['person'].nunique()} people, "
+        f"{len(split.train)} to learn from, {len(split.test)} unseen",
+        f"truths an epoch: {truths}",
+    ]
+    for name, budget in (("fusion", settings.fusion), ("transfer", settings.transfer)):
+        steps = budget.steps(truths)
+        times[name] = steps * seconds[name]
+        lines.append(
+            f"{name}: {steps} steps of {budget.batch} photos, {steps * budget.batch / truths:.1f} "
+            f"epochs, {1000 * seconds[name]:.0f} ms a step"
+        )
+    kind = "GPU memory" if choose_device().type == "cuda" else "memory"
+    lines.append(f"{kind}: about {memory / 2**30:.1f} GiB at most while training")
+    told = ", ".join(f"{name} {_clock(value)}" for name, value in times.items())
+    lines.append(
+        f"time: about {_clock(sum(times.values()))} ({told}), and some minutes of looking at "
+        "pictures, evaluation and chapters"
+    )
+    return "\n".join(lines)
+
+
+def _photos(
+    settings: RunSettings, source: str, root: Path | None, folder: Path, jobs: int
+) -> tuple[PhotoSource, PhotoSource, float]:
+    """All photos, a sample of them, and the seconds that drawing one takes."""
+    if source != "synthetic" or root is not None:
+        photos = load_photos(source, root, settings.photos)
+        split_people(photos.table["person"].tolist(), settings.fold)
+        return photos, _sample(photos, settings.fold), 0.0
+    s = settings.synthetic
+    rows: list[dict[str, Any]] = [
+        {"path": f"{person_name(number)}_{word}.png", "person": person_name(number)}
+        | {"expression": word}
+        for number in range(s.people)
+        for word in s.expressions
+    ]
+    photos = PhotoSource(photo_table(rows), name=source)
+    split_people(photos.table["person"].tolist(), settings.fold)
+    start = time.perf_counter()
+    words = s.expressions[:_WORDS]
+    synthesize(folder / "drawn", FOLDS + 1 + settings.fold, words, s.size, jobs=1, progress=False)
+    drawn = load_photos("synthetic", folder / "drawn")
+    seconds = (time.perf_counter() - start) / len(drawn.table)
+    return photos, drawn, seconds
+
+
+def _sample(photos: PhotoSource, fold: int) -> PhotoSource:
+    """A few photos: of the people who show most, so many that two of them are unseen, each with
+    the same few expressions."""
+    table = photos.table[photos.table["gaze"] == "frontal"]
+    table = table[table["yaw"] == table["yaw"].abs().min()]
+    strongest = table.sort_values("intensity", kind="stable").groupby(
+        ["person", "expression"], sort=True
+    )
+    rows = strongest.tail(1)
+    words = rows["expression"].value_counts().index[:_WORDS]
+    rows = rows[rows["expression"].isin(words)]
+    people = rows["person"].value_counts(sort=True).index[: FOLDS + 1 + fold]
+    kept = np.sort(rows.index[rows["person"].isin(people)].to_numpy())
+    if len(kept) == 0:
+        raise TooFewPeople("no photo looks ahead, so that no run can be planned; add photos")
+    landmarks = None if photos.landmarks is None else photos.landmarks[kept]
+    chosen: pd.DataFrame = photos.table.loc[kept].reset_index(drop=True)
+    return replace(photos, table=chosen, landmarks=landmarks)
+
+
+def _seconds_a_step(learner: Learner, steps: int) -> float:
+    learner.step(0)
+    _wait()
+    start = time.perf_counter()
+    for step in range(1, steps + 1):
+        learner.step(step)
+    _wait()
+    return (time.perf_counter() - start) / steps
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _memory() -> int:
+    """Bytes in use at most so far: of the GPU, else of this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return int(psutil.Process().memory_info().rss)
+
+
+def _clock(seconds: float) -> str:
+    """Seconds in words: 40 s, 12 min, 3.5 h, 2.1 days."""
+    for unit, size in (("days", 86400), ("h", 3600)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
