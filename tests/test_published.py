@@ -4,11 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from expr_lib.__main__ import main
 from expr_lib.config import CAMERAS, GAZES, PhotoSettings
-from expr_lib.errors import BadSetting, OutputExists
+from expr_lib.errors import BadSetting, OutputExists, OutputFailed
 from expr_lib.faceset import prepare
 from expr_lib.files import file_sha256
 from expr_lib.landmarks import find_landmarks
@@ -124,3 +126,33 @@ def test_wrong_wishes_are_refused_and_nothing_is_written(rafd: Path, tmp_path: P
         with pytest.raises(BadSetting, match=word):
             draw_as_published("rafd", tmp_path / "new", people, size=size)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_lists_a_partial_set_and_refuses_a_wrong_root(
+    rafd: Path, ckplus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "photos.csv"
+    command = ["photos", "--source", "rafd", "--root", str(rafd), "--csv", str(table)]
+    assert main([*command, "--set", "photos.cameras=000,180", "photos.gazes=all"]) == 0
+    said = capsys.readouterr()
+    assert "rafd: photos 96, people 2" in said.out and "yaw: -90.0 48, 90.0 48" in said.out
+    assert "note: 240 photos, where RaFD has 8040" in said.err
+    assert len(pd.read_csv(table)) == 96
+    assert main(["photos", "--source", "ckplus", "--root", str(ckplus)]) == 0
+    assert "ckplus: photos 48, people 5" in capsys.readouterr().out
+    assert main(["photos", "--source", "rafd", "--root", str(ckplus)]) == 2
+    assert "expected photos named such as Rafd090" in capsys.readouterr().err
+    assert main(["photos", "--source", "rafd"]) == 2
+    assert main([*command, "--set", "photos.cameras=060"]) == 2
+    assert "'060' is none of 000, 045, 090, 135, 180" in capsys.readouterr().err
+    assert main([*command[:5], "--set", "photos.frames=0"]) == 2
+
+
+def test_a_folder_that_cannot_be_written_keeps_what_it_had(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputExists):
+        draw_as_published("ckplus", tmp_path / "file", 1, size=64)
+    with pytest.raises(OutputFailed):
+        draw_as_published("ckplus", tmp_path / "file" / "below", 1, size=64)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
