@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+# the same examples every time, however slow the machine is
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.load_profile("same")
 
 if TYPE_CHECKING:
     from expr_lib.sources.synthetic import Rendered
