@@ -5,11 +5,14 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from expr_lib.errors import BadSetting, ExprLibError, NotebooksMissing
+
+if TYPE_CHECKING:
+    from expr_lib.sources import PhotoSource
 
 Overrides = Annotated[
     tuple[str, ...],
@@ -48,9 +51,10 @@ def synthesize(
     from expr_lib.photos import EXPRESSIONS
     from expr_lib.sources import synthetic
     from expr_lib.sources.synthetic.layout import GAZE_DEGREES, RAFD_YAWS
-    from expr_lib.sources.synthetic.published import draw_as_published
 
     if layout != "drawn":
+        from expr_lib.sources.synthetic.published import draw_as_published
+
         count = draw_as_published(layout, out, people, size=size, seed=seed, jobs=jobs)
         print(f"photos: {count}, people: {people}, in {out}, as of {layout}")
         return
@@ -77,6 +81,17 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
         ) from None
 
 
+def _list_photos(source: str, root: Path | None, overrides: Overrides) -> "PhotoSource":
+    """List a source's photos, and say what is to be known about them."""
+    from expr_lib.config import load_settings
+    from expr_lib.sources import load_photos
+
+    found = load_photos(source, root, load_settings("paper", overrides).photos)
+    for warning in found.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    return found
+
+
 def photos(
     source: str,
     root: Path | None = None,
@@ -90,19 +105,14 @@ def photos(
         root: where the photos are; london downloads itself without it
         csv: file for the photo table, a row a photo
     """
-    from expr_lib.config import load_settings
     from expr_lib.files import write_text
-    from expr_lib.sources import load_photos
 
-    found = load_photos(source, root, load_settings("paper", set_).photos)
-    table = found.table
+    table = _list_photos(source, root, set_).table
     print(f"{source}: photos {len(table)}, people {table['person'].nunique()}")
     for column in ("expression", "gaze", "yaw"):
         counts = table[column].value_counts(sort=False).sort_index()
         if column == "expression" or len(counts) > 1:
             print(f"{column}: " + ", ".join(f"{word} {n}" for word, n in counts.items()))
-    for warning in found.warnings:
-        print(f"note: {warning}", file=sys.stderr)
     if csv is not None:
         write_text(csv, table.to_csv(index=False))
         print(f"photo table: {csv}")
@@ -129,13 +139,9 @@ def prepare(
         landmarks: found by dlib, or those that the source knows: true ones of drawn faces, CK+'s
         overwrite: replace a FaceSet of other photos
     """
-    from expr_lib.config import load_settings
     from expr_lib.faceset import prepare as prepare_faces
-    from expr_lib.sources import load_photos
 
-    found = load_photos(source, root, load_settings("paper", set_).photos)
-    for warning in found.warnings:
-        print(f"note: {warning}", file=sys.stderr)
+    found = _list_photos(source, root, set_)
     prepare_faces(found, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
 
 

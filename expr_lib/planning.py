@@ -41,14 +41,20 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
     with tempfile.TemporaryDirectory() as folder:
         photos, sample, drawing = _photos(settings, source, root, Path(folder), jobs)
         start = time.perf_counter()
-        faces = prepare(sample, Path(folder) / "faces", size=settings.size, jobs=1, progress=False)
+        faces = prepare(
+            sample,
+            Path(folder) / "faces",
+            size=settings.size,
+            jobs=1,
+            landmarks=settings.landmarks,
+            progress=False,
+        )
         preparing = (time.perf_counter() - start) / len(sample.table)
         fusion = FusionLearner(faces, settings)
         seconds = {"fusion": _seconds_a_step(fusion, _STEPS["fusion"])}
         transfer = TransferLearner(faces, LandmarkFusion(fusion.trained), settings)
         seconds["transfer"] = _seconds_a_step(transfer, _STEPS["transfer"])
         memory = _memory()
-        del faces, transfer  # the photos are mapped from the folder that goes
     split = split_people(sorted(set(photos.table["person"])), settings.fold)
     truths = len(TransferSamples(photos.table, split.train, settings.seed))
     shown = photos.table["person"].isin(split.train).sum()

@@ -2,7 +2,7 @@
 which one it was."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,11 @@ def looks_like_a_photo(path: str) -> bool:
             return True
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
+
+
+def left_out(findings: Iterable[tuple[str, list[str]]]) -> list[str]:
+    """One sentence for each kind of thing that was found: what, how many, and the first names."""
+    return [f"{what} ({len(names)}): {first_few(names)}" for what, names in findings if names]
 
 
 def first_few(names: list[str]) -> str:

@@ -22,8 +22,8 @@ from expr_lib.errors import SourceError
 from expr_lib.photos import photo_table
 from expr_lib.sources import (
     PhotoSource,
-    first_few,
     found_in,
+    left_out,
     looks_like_a_photo,
     require_folder,
     walk,
@@ -122,16 +122,16 @@ def load_ckplus(root: Path, frames: str = "peak") -> PhotoSource:
     landmarks, pointless = _read_landmarks(places.get(LANDMARKS), table["path"].tolist())
     warnings = _what_is_missing(sequences, places)
     silent = sorted(s.name for s in sequences.values() if s.expression is None)
-    for found, what in (
-        (silent, "sequences left out because they have no label"),
-        (short, "sequences left out because they have one frame alone"),
-        (unread, "label files that could not be read, or that no sequence belongs to"),
-        (damaged, "damaged or empty frames"),
-        (pointless, f"frames without landmarks in {LANDMARKS}, or with damaged ones"),
-        (other, f"files in {IMAGES} left out because they are no frame"),
-    ):
-        if found:
-            warnings.append(f"{what} ({len(found)}): {first_few(found)}")
+    warnings += left_out(
+        (
+            ("sequences left out because they have no label", silent),
+            ("sequences left out because they have one frame alone", short),
+            ("label files that could not be read, or that no sequence belongs to", unread),
+            ("damaged or empty frames", damaged),
+            (f"frames without landmarks in {LANDMARKS}, or with damaged ones", pointless),
+            (f"files in {IMAGES} left out because they are no frame", other),
+        )
+    )
     return PhotoSource(table, landmarks, tuple(warnings), "ckplus", grey=True)
 
 
@@ -252,6 +252,5 @@ def _what_is_missing(sequences: dict[str, Sequence], places: dict[str, Path]) ->
         warnings.append(f"folders that are not there: {', '.join(absent)}")
     if FACS in places:
         coded = {frame.upper().rpartition("_")[0] for frame, _ in _texts(places[FACS], "_facs.txt")}
-        if uncoded := sorted(sequences.keys() - coded):
-            warnings.append(f"sequences without {FACS} ({len(uncoded)}): {first_few(uncoded)}")
+        warnings += left_out([(f"sequences without {FACS}", sorted(sequences.keys() - coded))])
     return warnings

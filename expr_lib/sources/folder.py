@@ -5,7 +5,7 @@ from typing import Any
 
 from expr_lib.errors import SourceError
 from expr_lib.photos import EXPRESSIONS, photo_table
-from expr_lib.sources import PhotoSource, first_few, found_in, require_folder
+from expr_lib.sources import PhotoSource, found_in, left_out, require_folder
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """File endings taken for photos, in upper or lower case."""
@@ -77,20 +77,16 @@ def _what_is_there(root: Path, people: list[Path]) -> str:
 
 
 def _warnings(root: Path, nameless: list[str]) -> tuple[str, ...]:
-    warnings = []
-    if nameless:
-        warnings.append(
-            f"photos left out because their names start with no known expression "
-            f"({len(nameless)}): {first_few(nameless)}"
-        )
     loose = [
         entry.name
         for entry in sorted(root.iterdir())
         if entry.is_file() and entry.suffix.lower() in SUFFIXES
     ]
-    if loose:
-        warnings.append(
-            f"photos left out because they are in no person's folder ({len(loose)}): "
-            f"{first_few(loose)}"
+    return tuple(
+        left_out(
+            (
+                ("photos left out because their names start with no known expression", nameless),
+                ("photos left out because they are in no person's folder", loose),
+            )
         )
-    return tuple(warnings)
+    )

@@ -18,7 +18,7 @@ import requests
 from expr_lib.errors import OutputFailed, SourceError
 from expr_lib.files import only_one
 from expr_lib.photos import photo_table
-from expr_lib.sources import PhotoSource, first_few, found_in, require_folder
+from expr_lib.sources import PhotoSource, first_few, found_in, left_out, require_folder
 
 DOI = "10.6084/m9.figshare.5047666"
 """Where the set is published; its last number is figshare's number of the article."""
@@ -77,17 +77,14 @@ def _ignored(name: str) -> bool:
 def _warnings(rows: list[dict[str, Any]], unexpected: list[str]) -> tuple[str, ...]:
     people = [row["person"] for row in rows]
     lonely = sorted(person for person in set(people) if people.count(person) == 1)
-    warnings = []
-    if lonely:
-        warnings.append(
-            f"people with only one of their two photos ({len(lonely)}): {first_few(lonely)}"
+    return tuple(
+        left_out(
+            (
+                ("people with only one of their two photos", lonely),
+                ("files left out because of unexpected names", unexpected),
+            )
         )
-    if unexpected:
-        warnings.append(
-            f"files left out because of unexpected names ({len(unexpected)}): "
-            f"{first_few(unexpected)}"
-        )
-    return tuple(warnings)
+    )
 
 
 def download_london(cache: Path | None = None, doi: str = DOI, api: str = API) -> Path:

@@ -16,8 +16,8 @@ from expr_lib.errors import SourceError
 from expr_lib.photos import EXPRESSIONS, photo_table
 from expr_lib.sources import (
     PhotoSource,
-    first_few,
     found_in,
+    left_out,
     looks_like_a_photo,
     require_folder,
     walk,
@@ -131,13 +131,13 @@ def load_rafd(
             f"group {', '.join(groups)}, among {len(photos)} of RaFD; choose other ones"
         )
     warnings = _what_is_missing(list(photos))
-    for found, what in (
-        (damaged, "damaged or empty photos"),
-        (twice, "photos left out because another one has their name"),
-        (other, "files left out because they are no photo of RaFD"),
-    ):
-        if found:
-            warnings.append(f"{what} ({len(found)}): {first_few(found)}")
+    warnings += left_out(
+        (
+            ("damaged or empty photos", damaged),
+            ("photos left out because another one has their name", twice),
+            ("files left out because they are no photo of RaFD", other),
+        )
+    )
     return PhotoSource(photo_table(rows), warnings=tuple(warnings), name="rafd")
 
 
@@ -153,15 +153,9 @@ def _what_is_missing(names: list[RafdName]) -> list[str]:
         if absent := [camera for camera in CAMERAS if not seen[camera]]:
             warnings.append(f"no photo of camera {', '.join(absent)}")
         share = _PER_PERSON // len(CAMERAS) * (len(CAMERAS) - len(absent))
-        if partial := sorted(person for person, count in people.items() if count < share):
-            warnings.append(
-                f"people with fewer than {share} photos of the cameras that are there "
-                f"({len(partial)}): {first_few(partial)}"
-            )
+        partial = sorted(person for person, count in people.items() if count < share)
+        what = f"people with fewer than {share} photos of the cameras that are there"
+        warnings += left_out([(what, partial)])
     kinds = {(name.person, name.group, name.gender) for name in names}
     mixed = sorted(who for who, n in Counter(person for person, *_ in kinds).items() if n > 1)
-    if mixed:
-        warnings.append(
-            f"people whose photos name several groups or genders ({len(mixed)}): {first_few(mixed)}"
-        )
-    return warnings
+    return warnings + left_out([("people whose photos name several groups or genders", mixed)])
