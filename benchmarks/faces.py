@@ -1,6 +1,7 @@
 """How good the drawn faces are: measures them in one table against their bars and real photos.
 
-    python benchmarks/faces.py [--first 5000] [--people 60] [--jobs 2] [--sheet FILE] [--detail]
+    python benchmarks/faces.py [--first 5000] [--people 60] [--jobs 2] [--sheet FILE]
+        [--misnamed FILE] [--detail]
 
 Each person is drawn with the eight expressions, frontal and turned, 256 pixels wide, and looked at
 as the library looks at any photo: `find_landmarks` enlarges a picture in which it finds no face;
@@ -24,6 +25,7 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.optimize import minimize
@@ -215,17 +217,21 @@ def train(points: Array, labels: NDArray[np.int64]) -> Callable[[Array], Array]:
     return lambda faces: features(faces) @ best.reshape(inputs.shape[1], -1)
 
 
-def confusion(photos: Sequence[Photo], true: bool = False) -> NDArray[np.int64]:
-    """Name each photo's expression by dlib's points, or the true ones, trained on other people:
-    photos by true word (rows) and answer."""
+def name_expressions(photos: Sequence[Photo], true: bool = False) -> list[str]:
+    """Name each photo's expression by dlib's points, or the true ones, trained on other people."""
     points = np.array([photo.truth if true else photo.points for photo in photos])
     labels = np.array([EXPRESSIONS.index(photo.expression) for photo in photos])
     fold = np.unique([photo.person for photo in photos], return_inverse=True)[1] % FOLDS
-    table = np.zeros((len(EXPRESSIONS),) * 2, np.int64)
+    answers = np.empty_like(labels)
     for test in (fold == number for number in range(FOLDS)):
-        answers = train(points[~test], labels[~test])(points[test]).argmax(1)
-        np.add.at(table, (labels[test], answers), 1)
-    return table
+        answers[test] = train(points[~test], labels[~test])(points[test]).argmax(1)
+    return [EXPRESSIONS[answer] for answer in answers]
+
+
+def share_named(photos: Sequence[Photo], names: Sequence[str]) -> float:
+    """Share of the photos named by their true word, %."""
+    pairs = zip(photos, names, strict=True)
+    return 100 * float(np.mean([photo.expression == name for photo, name in pairs]))
 
 
 def smile_auc(drawn: Sequence[Photo], real: Sequence[Photo]) -> float:
@@ -319,6 +325,25 @@ def save_sheet(photos: Sequence[Photo], file: Path) -> None:
     print(f"sheet of {len(rows)} people: {file}")
 
 
+def save_misnamed(photos: Sequence[Photo], names: Sequence[str], file: Path) -> None:
+    """Save the photos that got another word than theirs as one picture, with both words and the
+    person's seed, dlib's points in orange and the true ones in green."""
+    pairs = [(p, name) for p, name in zip(photos, names, strict=True) if p.expression != name]
+    columns = len(EXPRESSIONS)
+    rows = max(1, -(-len(pairs) // columns))
+    figure = Figure(figsize=(1.9 * columns, 2.15 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, (photo, name) in zip(grid.flat, pairs, strict=False):
+        axes.imshow(photo.tile)
+        for points, colour in ((photo.truth, "#009E73"), (photo.points, "#D55E00")):
+            axes.plot(*(points.T * TILE / SIZE), ".", color=colour, markersize=2)
+        axes.set_title(f"{photo.expression} → {name}\n{photo.person}", fontsize=7)
+    figure.savefig(file, dpi=110)
+    print(f"{len(pairs)} photos that got another word than theirs: {file}")
+
+
 def main() -> None:
     """Print the table and the lines below it."""
     root = Path(__file__).parents[1]
@@ -330,16 +355,20 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes at work")
     parser.add_argument("--london", type=Path, default=root.parent / "shared" / "data" / "london")
     parser.add_argument("--sheet", type=Path, help="PNG or JPEG to which all faces are drawn")
+    parser.add_argument(
+        "--misnamed", type=Path, help="PNG or JPEG of the faces whose expression got another name"
+    )
     parser.add_argument("--detail", action="store_true", help="offsets of points, confusions")
     options = parser.parse_args()
     if options.people < FOLDS:
         parser.error(f"--people is at least {FOLDS}, one for each fold")
-    if options.sheet and options.sheet.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        parser.error("--sheet is a file that ends in .png, .jpg or .jpeg")
+    pictures = [file for file in (options.sheet, options.misnamed) if file is not None]
+    if any(file.suffix.lower() not in (".png", ".jpg", ".jpeg") for file in pictures):
+        parser.error("--sheet and --misnamed are files that end in .png, .jpg or .jpeg")
 
     seeds = range(options.first, options.first + options.people)
     images_a_second, speed_lines = speed(seeds[:TIMED_PEOPLE])
-    draw = partial(draw_person, tiles=options.sheet is not None)
+    draw = partial(draw_person, tiles=bool(pictures))
     people = in_processes(draw, seeds, options.jobs, title="drawn people", unit="person")
     photos = [photo for person in people for photo in person]
     frontal = [photo for photo in photos if photo.yaw == 0]
@@ -350,8 +379,7 @@ def main() -> None:
 
     drawn, shown = ([one for one in group if one.points is not None] for group in (frontal, real))
     error = np.linalg.norm(offsets(drawn), axis=2).mean(1)
-    names = confusion(drawn)
-    named = 100 * names.trace() / names.sum()
+    names = name_expressions(drawn)
     drawn_auc, drawn_apart = told_apart(drawn)
     real_found, real_auc, real_apart, smile = (
         (found_once(real), *told_apart(shown), smile_auc(drawn, shown)) if real else (None,) * 4
@@ -364,7 +392,7 @@ def main() -> None:
         ("landmark error: 95th percentile", "<=", 5, np.percentile(error, 95), None),
         ("one person against different people: AUC", ">=", 0.99, drawn_auc, real_auc),
         ("different people further apart than 0.6, %", ">=", 60, drawn_apart, real_apart),
-        ("one of 8 expressions by dlib's points, %", ">=", 92, named, None),
+        ("one of 8 expressions by dlib's points, %", ">=", 92, share_named(drawn, names), None),
         ("smile learnt here, told on London: AUC", ">=", 0.93, smile, None),
         (f"images per second and core, {SIZE} px", ">=", 15, images_a_second, None),
     ]
@@ -382,11 +410,15 @@ def main() -> None:
     print_variety(seeds, options.jobs)
     print("\n".join(speed_lines))
     print_errors(drawn, options.detail)
-    exact = confusion(drawn, true=True)
-    print(f"one of 8 expressions by the true points: {100 * exact.trace() / exact.sum():.2f} %")
+    exact = share_named(drawn, name_expressions(drawn, true=True))
+    print(f"one of 8 expressions by the true points: {exact:.2f} %")
+    if options.misnamed:
+        save_misnamed(drawn, names, options.misnamed)
     if options.detail:
         print("expressions (down) and what they were taken for (across):")
-        print(pd.DataFrame(names, EXPRESSIONS, [word[:7] for word in EXPRESSIONS]).to_string())
+        true = pd.Categorical([photo.expression for photo in drawn], EXPRESSIONS)
+        taken = pd.Categorical(names, EXPRESSIONS)
+        print(pd.crosstab(true, taken, dropna=False).to_string(index_names=False))
 
 
 if __name__ == "__main__":
