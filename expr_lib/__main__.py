@@ -229,6 +229,7 @@ def reproduce(
     set_: Overrides = (),
     jobs: int = 2,
     overwrite: bool = False,
+    cross_validate: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Run the whole book with papermill: faces, both stages, evaluation, and report.html.
@@ -240,6 +241,7 @@ def reproduce(
         run: run folder; data/runs/<preset>-<source> and the settings that differ by default
         jobs: processes that draw and prepare the faces
         overwrite: replace finished work of other settings
+        cross_validate: train and measure on the other four folds too; mean and spread are reported
         dry_run: only say how many steps, how much memory and time it would take; nothing is kept
     """
     if dry_run:
@@ -258,8 +260,10 @@ def reproduce(
     from expr_lib.runs import start_run
 
     job = start_run(preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite)
-    report = run_book(job, list(set_))
+    report = run_book(job, list(set_), folds=cross_validate)
     print((job.folder / "evaluation" / "table.md").read_text(encoding="utf-8"))
+    if cross_validate:
+        print((job.folder / "folds" / "table.md").read_text(encoding="utf-8"))
     print(f"report: {report.resolve()}")
 
 

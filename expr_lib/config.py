@@ -1,11 +1,12 @@
 """Presets: every setting of a run, checked once, frozen, and written into the run folder.
 
-The number in brackets after a setting is the row of the ledger of open choices (see the README)
+The number in brackets after a setting is the row of the page of open choices (docs/choices.md)
 that it offers.
 """
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import (
@@ -29,14 +30,14 @@ class Settings(BaseModel):
 
 
 class Budget(Settings):
-    """How long a network trains: exactly one of a number of epochs and a number of photos shown.
-
-    An epoch is each training photo once as truth [14].
-    """
+    """How long a network trains, exactly one of a number of epochs and a number of photos shown,
+    and which of its states is kept."""
 
     epochs: int | None = Field(None, ge=1)
     images: int | None = Field(None, ge=1)
     batch: int = Field(8, ge=1)
+    epoch: Literal["truths", "pairs"] = "truths"  # [14] each photo, or each ordered pair, once
+    keep: Literal["best", "last"] = "best"  # [22] by the validation people
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Budget":
@@ -44,9 +45,9 @@ class Budget(Settings):
             raise ValueError("give exactly one of epochs and images")
         return self
 
-    def steps(self, photos: int) -> int:
-        """Number of optimiser steps for a training set of `photos` usable truths."""
-        shown = self.images if self.images is not None else (self.epochs or 1) * photos
+    def steps(self, triples: int) -> int:
+        """Number of optimiser steps when an epoch is so many triples."""
+        shown = self.images if self.images is not None else (self.epochs or 1) * triples
         return max(1, round(shown / self.batch))
 
 
@@ -103,6 +104,7 @@ class EvaluationSettings(Settings):
     """What is measured on the people who were not seen in training."""
 
     pairs: int = Field(240, ge=2)  # [21] at most; every pair when there are fewer
+    same_person_pairs: int = Field(48, ge=0)  # [21] of a person with themselves, apart
     resamples: int = Field(2000, ge=100)
     ssim_window: Literal["gaussian", "uniform"] = "gaussian"  # [10]
 
@@ -163,6 +165,7 @@ class RunSettings(Settings):
     preset: str = "paper"
     size: int = Field(256, ge=32)
     seed: int = Field(0, ge=0, lt=2**31)
+    split: str = "people"  # [8] people, images, or a CSV file with the columns person and part
     fold: int = Field(0, ge=0, le=4)
     landmarks: Literal["dlib", "true"] = "dlib"
     threads: int = Field(0, ge=0)
@@ -172,6 +175,16 @@ class RunSettings(Settings):
     fusion: FusionSettings = FusionSettings()
     transfer: TransferSettings = TransferSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("split")
+    @classmethod
+    def _whole_path(cls, split: str) -> str:
+        if split in ("people", "images"):
+            return split
+        path = Path(split).resolve()
+        if len(str(path).split()) != 1:
+            raise ValueError(f"the path {path} has a blank in it; chapters cannot be given it")
+        return str(path)
 
     @field_validator("size")
     @classmethod
@@ -213,7 +226,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "curve_points": 2,
             "curve_pairs": 4,
         },
-        "evaluation": {"pairs": 12, "resamples": 200},
+        "evaluation": {"pairs": 12, "same_person_pairs": 6, "resamples": 200},
     },
     "laptop": {
         "size": 128,
@@ -232,12 +245,12 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "synthetic": {"people": 120},
         "fusion": _SMALL_FUSION | {"epochs": 120},
         "transfer": {"epochs": None, "images": 80_000, "schedule": "linear"},
-        "evaluation": {"pairs": 480},
+        "evaluation": {"pairs": 480, "same_person_pairs": 96},
     },
     "paper": {
         "synthetic": {"people": 67},
         "transfer": {"precision": "float32"},
-        "evaluation": {"pairs": 1_000},
+        "evaluation": {"pairs": 1_000, "same_person_pairs": 200},
     },
 }
 

@@ -33,6 +33,10 @@ class TooFewPeople(ExprLibError):
     """A set with too few people to keep some of them unseen."""
 
 
+class LeakySplit(ExprLibError):
+    """A person, or a picture, to learn from who is to be measured on too."""
+
+
 class BrokenFaceSet(ExprLibError):
     """A folder that is no FaceSet, or only half of one."""
 

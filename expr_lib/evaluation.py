@@ -20,8 +20,9 @@ from expr_lib.methods.controls import CopyTarget, WarpTarget
 from expr_lib.methods.paper import PaperModel
 from expr_lib.metrics import Interval, interval_over_people, landmark_error
 from expr_lib.photos import as_grey
+from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
-from expr_lib.samples import SOURCE, TARGET, TRUTH, evaluation_triples, split_people
+from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.stages import differences, read_stage
 
 
@@ -45,35 +46,37 @@ MEASURES = (
 )
 
 
-TABLES = ("pairs.csv", "table.csv", "table.md")
+TABLES = ("pairs.csv", "table.csv", "same_person.csv", "table.md")
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` found.
 
-    pairs     one row a method and pair: rows of source, target and truth, person, expressions, and
-              every measure
-    table     one row a method and measure: mean and 95 % interval over people, and the paired
-              difference to copying
-    markdown  the table and the differences, as text
+    pairs        one row a method and pair: rows of source, target and truth, person, expressions,
+                 and every measure
+    table        one row a method and measure: mean and 95 % interval over people, and the paired
+                 difference to copying
+    same_person  the same as `pairs`, of people paired with themselves (self-reenactment); maybe
+                 empty
+    markdown     all as text: the table, the differences, same-person pairs, Tables 3 and 4
     """
 
     pairs: pd.DataFrame
     table: pd.DataFrame
+    same_person: pd.DataFrame
     markdown: str
 
 
 def compare(
-    faces: FaceSet, methods: Sequence[Method], model: PaperModel, jobs: int
+    faces: FaceSet, triples: np.ndarray, methods: Sequence[Method], model: PaperModel, jobs: int
 ) -> pd.DataFrame:
-    """Generate and measure every evaluation pair with every method.
+    """Generate and measure transfers with every method.
 
-    returns  one row a method and pair, see `Evaluation.pairs`
+    triples  (M, 3) rows of source, target and truth
+    returns  one row a method and triple, see `Evaluation.pairs`
     """
     settings = model.settings
-    people = split_people(faces.people, settings.fold).test
-    triples = evaluation_triples(faces.table, people, settings.evaluation.pairs, settings.seed)
     source, target, truth = (
         FaceBatch.of(faces, triples[:, column], settings.size) for column in (SOURCE, TARGET, TRUTH)
     )
@@ -146,24 +149,25 @@ def summarise(pairs: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def as_markdown(
-    table: pd.DataFrame, pairs: pd.DataFrame, titles: dict[str, str], heading: str, floor: float
-) -> str:
-    """The table as Markdown: a row a method, then the paired differences to the controls."""
+def means_as_markdown(table: pd.DataFrame, pairs: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Means with their intervals as a Markdown table, a row a method."""
     head = "| method | " + " | ".join(m.title for m in MEASURES) + " | faces found |"
-    lines = [heading, "", head, "|---" * (len(MEASURES) + 2) + "|"]
+    lines = [head, "|---" * (len(MEASURES) + 2) + "|"]
     found = pairs.groupby("method")["found"].mean()
     cells = table.set_index(["method", "measure"])
     for name in titles:
         values = [_cell(cells.loc[(name, m.name)], ("mean", "low", "high"), m) for m in MEASURES]
         lines.append(f"| {titles[name]} | " + " | ".join(values) + f" | {found[name]:.0%} |")
-    lines += [
-        "",
-        "Paired differences (the same pairs, 95 % interval over people; bold when it excludes 0):",
-        "",
+    return "\n".join([*lines, ""])
+
+
+def differences_as_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
+    """Paired differences to the controls as a Markdown table."""
+    lines = [
         "| difference | " + " | ".join(m.title for m in MEASURES) + " |",
         "|---" * (len(MEASURES) + 1) + "|",
     ]
+    cells = table.set_index(["method", "measure"])
     for name in titles:
         for control in ("copy", "warp"):
             columns = (f"minus_{control}", f"minus_{control}_low", f"minus_{control}_high")
@@ -171,13 +175,7 @@ def as_markdown(
                 continue
             values = [_cell(cells.loc[(name, m.name)], columns, m, signed=True) for m in MEASURES]
             lines.append(f"| {titles[name]} minus {titles[control]} | " + " | ".join(values) + " |")
-    lines += [
-        "",
-        "Noise floor: in the true photos themselves dlib finds the landmarks again with an error "
-        f"of {floor:.2f} %.",
-        "",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def _cell(
@@ -232,26 +230,47 @@ def evaluate(run: Run, out: Path | None = None) -> Evaluation:
     with run.stage("evaluation", inputs, replace=True) as (folder, finished):
         if not finished or not all((folder / name).is_file() for name in TABLES):
             return _evaluate_into(folder, run, model, faces)
-        pairs, table = (pd.read_csv(folder / name) for name in ("pairs.csv", "table.csv"))
-        return Evaluation(pairs, table, (folder / "table.md").read_text(encoding="utf-8"))
+        pairs, table, same_person = (pd.read_csv(folder / name) for name in TABLES[:3])
+        markdown = (folder / "table.md").read_text(encoding="utf-8")
+        return Evaluation(pairs, table, same_person, markdown)
 
 
 def _evaluate_into(folder: Path, run: Run, model: PaperModel, faces: FaceSet) -> Evaluation:
     methods: list[Method] = [CopyTarget(), WarpTarget(model.fusion), model]
-    pairs = compare(faces, methods, model, run.jobs)
-    settings = run.settings
+    settings, split = run.settings, run.split()
+    chosen = settings.evaluation
+    triples = split.pairs("test", chosen.pairs, settings.seed)
+    pairs = compare(faces, triples, methods, model, run.jobs)
+    own = split.pairs("test", chosen.same_person_pairs, settings.seed, same_person=True)
+    same_person = compare(faces, own, methods, model, run.jobs) if len(own) else pairs.iloc[:0]
     table = summarise(pairs, settings)
-    people = pairs["person"].nunique()
-    heading = (
-        f"{len(pairs) // len(methods)} transfers between {people} people unseen in training, "
-        f"{settings.size} pixels, source {faces.card['source']}, preset {settings.preset}; "
-        f"mean over people [95 % interval]."
-    )
     titles = {method.name: method.title for method in methods}
-    floor = noise_floor(faces, pairs, settings.size)
-    result = Evaluation(pairs, table, as_markdown(table, pairs, titles, heading, floor))
-    write_text(folder / "pairs.csv", pairs.to_csv(index=False))
-    write_text(folder / "table.csv", table.to_csv(index=False))
+    people = pairs["person"].nunique()
+    whose = "people" if split.by_people else "people, whose truths were"
+    conditions = (
+        f"{settings.size} pixels, source {faces.card['source']}, preset {settings.preset}, "
+        f"split by {settings.split if settings.split in ('people', 'images') else 'a file'}"
+    )
+    text = [
+        f"{len(triples)} transfers between {people} {whose} unseen in training, {conditions}; mean "
+        "over people [95 % interval].\n",
+        means_as_markdown(table, pairs, titles),
+        "Paired differences (same pairs, 95 % interval over people; bold when it excludes 0):\n",
+        differences_as_markdown(table, titles),
+        "Noise floor: in the true photos themselves dlib finds the landmarks again with an error "
+        f"of {noise_floor(faces, pairs, settings.size):.2f} %.\n",
+    ]
+    if len(own):
+        text += [
+            f"Same person, apart (self-reenactment): {len(own)} transfers in which source and "
+            "target show one person.\n",
+            means_as_markdown(summarise(same_person, settings), same_person, titles),
+        ]
+    told = f"{conditions}, {len(triples)} pairs of {people} people"
+    text.append(beside_printed(table, titles, told))
+    result = Evaluation(pairs, table, same_person, "\n".join(text))
+    for name, each in (("pairs", pairs), ("table", table), ("same_person", same_person)):
+        write_text(folder / f"{name}.csv", each.to_csv(index=False))
     write_text(folder / "table.md", result.markdown)
     for name, figure in draw_figures(run, faces, methods, model, table).items():
         with whole_file(folder / name) as temporary:
@@ -260,9 +279,11 @@ def _evaluate_into(folder: Path, run: Run, model: PaperModel, faces: FaceSet) ->
 
 
 FIGURES = {
-    "grid.png": "Sources across the top, targets down the side, marked as seen in training or not",
+    "grid.png": "Sources across the top, targets down the side, marked as seen in training or not "
+    "(the paper's Figures 3, 4)",
     "comparison.png": "Transfers between unseen people: the model, its controls and the truth",
-    "curves.png": "SSIM and PSNR on unseen people against training time (the paper's Figures 5, 6)",
+    "curves.png": "SSIM and PSNR of test and validation people against epochs (the paper's "
+    "Figures 5, 6); the ring is the state that was kept, by the validation people's SSIM",
     "landmarks.png": "Landmarks: found (blue) and fused (orange)",
     "losses_fusion.png": "Losses of stage 1",
     "losses_transfer.png": "Losses of stage 2",
@@ -274,12 +295,12 @@ def draw_figures(
     run: Run, faces: FaceSet, methods: Sequence[Method], model: PaperModel, table: pd.DataFrame
 ) -> dict[str, Figure]:
     """All figures of a run, by file name."""
-    stage = run.folder / "transfer"
+    stage, split = run.folder / "transfer", run.split()
     drawn = {
-        "grid.png": figures.transfer_grid(faces, model),
-        "comparison.png": figures.comparison_grid(faces, methods, model),
+        "grid.png": figures.transfer_grid(faces, split, model),
+        "comparison.png": figures.comparison_grid(faces, split, methods, model),
         "curves.png": figures.quality_curves(pd.read_csv(stage / "curve.csv"), table),
-        "landmarks.png": figures.landmark_overlays(faces, model),
+        "landmarks.png": figures.landmark_overlays(faces, split, model),
         "losses_transfer.png": figures.loss_curves(pd.read_csv(stage / "metrics.csv"), "stage 2"),
     }
     losses = run.folder / "fusion" / "metrics.csv"

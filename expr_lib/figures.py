@@ -13,7 +13,8 @@ from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.paper import PaperModel
 from expr_lib.photos import EXPRESSIONS
 from expr_lib.points import CLOSED_PARTS, LANDMARK_PARTS
-from expr_lib.samples import SOURCE, TARGET, TRUTH, evaluation_triples, split_people
+from expr_lib.samples import SOURCE, TARGET, TRUTH
+from expr_lib.splits import PARTS, Split
 
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 """Okabe and Ito's palette, told apart by colour-blind readers too."""
@@ -31,25 +32,29 @@ def _picture(axes: Axes, photo: np.ndarray, title: str = "", side: str = "") -> 
         axes.set_ylabel(side, fontsize=8)
 
 
-def transfer_grid(faces: FaceSet, model: PaperModel, seen: int = 2, unseen: int = 4) -> Figure:
+def transfer_grid(
+    faces: FaceSet, split: Split, model: PaperModel, seen: int = 2, unseen: int = 4
+) -> Figure:
     """Figures 3 and 4: sources across the top, targets down the side; rows of seen and unseen
-    people are marked.
+    people, or photos, are marked.
 
     Each source is another unseen person showing another expression, and no target's person where
     there are people enough; each target is as neutral as the set allows.
     """
-    split = split_people(faces.people, model.settings.fold)
-    table = faces.table
-    shown = {"seen": _spread(split.train, seen), "unseen": _spread(split.test, unseen)}
-    others = [person for person in split.test if person not in shown["unseen"]] or split.test
-    words = [word for word in EXPRESSIONS if (table["expression"] == word).any()]
-    sources = [_photo_of(table, others, word, skip=i) for i, word in enumerate(words)]
+    known, new = (faces.table.iloc[rows] for rows in (split.train, split.test))
+    people = {"seen": split.people("train"), "unseen": split.people("test")}
+    shown = {"seen": _spread(people["seen"], seen), "unseen": _spread(people["unseen"], unseen)}
+    others = [person for person in people["unseen"] if person not in shown["unseen"]]
+    words = [word for word in EXPRESSIONS if (new["expression"] == word).any()]
+    sources = [
+        _photo_of(new, others or people["unseen"], word, skip=i) for i, word in enumerate(words)
+    ]
     columns = [row for row in sources if row is not None]
     targets = [
         (row, label)
-        for label, people in shown.items()
-        for person in people
-        if (row := _photo_of(table, (person,), "neutral")) is not None
+        for (label, chosen), photos in zip(shown.items(), (known, new), strict=True)
+        for person in chosen
+        if (row := _photo_of(photos, (person,), "neutral")) is not None
     ]
     size = model.settings.size
     source = FaceBatch.of(faces, np.array(columns), size)
@@ -60,7 +65,7 @@ def transfer_grid(faces: FaceSet, model: PaperModel, seen: int = 2, unseen: int 
     grid[0, 0].axis("off")
     grid[0, 0].text(0.5, 0.5, "source →\ntarget ↓", ha="center", va="center", fontsize=9)
     for j, row in enumerate(columns):
-        _picture(grid[0, j + 1], source.photos[j], title=table["expression"].iloc[row])
+        _picture(grid[0, j + 1], source.photos[j], title=faces.table["expression"].iloc[row])
     for i, (row, label) in enumerate(targets):
         target = FaceBatch.of(faces, np.full(len(columns), row), size)
         _picture(grid[i + 1, 0], target.photos[0], side=label)
@@ -84,12 +89,11 @@ def _spread(people: Sequence[str], count: int) -> list[str]:
 
 
 def comparison_grid(
-    faces: FaceSet, methods: Sequence[Method], model: PaperModel, rows: int = 6
+    faces: FaceSet, split: Split, methods: Sequence[Method], model: PaperModel, rows: int = 6
 ) -> Figure:
     """Transfers between unseen people: source, target, one column a method, and the truth."""
     settings = model.settings
-    people = split_people(faces.people, settings.fold).test
-    triples = evaluation_triples(faces.table, people, rows, settings.seed)
+    triples = split.pairs("test", rows, settings.seed)
     source, target, truth = (
         FaceBatch.of(faces, triples[:, column], settings.size) for column in (SOURCE, TARGET, TRUTH)
     )
@@ -107,12 +111,11 @@ def comparison_grid(
     return figure
 
 
-def landmark_overlays(faces: FaceSet, model: PaperModel, rows: int = 4) -> Figure:
+def landmark_overlays(faces: FaceSet, split: Split, model: PaperModel, rows: int = 4) -> Figure:
     """Source and target with their landmarks, the fused ones over the target, and the truth's
     beside them."""
     settings = model.settings
-    people = split_people(faces.people, settings.fold).test
-    triples = evaluation_triples(faces.table, people, rows, settings.seed)
+    triples = split.pairs("test", rows, settings.seed)
     source, target, truth = (
         FaceBatch.of(faces, triples[:, column], settings.size) for column in (SOURCE, TARGET, TRUTH)
     )
@@ -144,25 +147,26 @@ def plot_landmarks(axes: Axes, points: np.ndarray, size: int, colour: str = BLUE
 
 
 def quality_curves(curve: pd.DataFrame, table: pd.DataFrame | None = None) -> Figure:
-    """Figures 5 and 6: SSIM and PSNR on unseen people against training; dashed lines are the
-    controls.
+    """Figures 5 and 6: SSIM and PSNR of test and validation people against epochs; dashed lines are
+    the controls on test people, a ring is the state that was kept.
 
     curve  curve.csv of stage 2
     table  table.csv of the evaluation: its controls are measured on more pairs than the curve
     """
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 2)
-    unit, scale = ("minutes", 60) if curve["seconds"].max() > 120 else ("seconds", 1)
+    kept = curve[curve["kept"]]
     for axes, (name, title) in zip(panels, (("ssim", "SSIM"), ("psnr", "PSNR, dB")), strict=True):
-        axes.plot(
-            curve["seconds"] / scale, curve[name], marker="o", color=BLUE, label="the paper's model"
-        )
+        for part, style in zip(PARTS[1:], (":", "-"), strict=True):
+            values = f"{part}_{name}"
+            axes.plot(curve["epochs"], curve[values], style, marker=".", color=BLUE, label=part)
+            axes.plot(kept["epochs"], kept[values], "o", color=BLUE, fillstyle="none", ms=9)
         if table is not None:
             for method, colour in (("copy", ORANGE), ("warp", GREEN)):
                 mean = table[(table["method"] == method) & (table["measure"] == name)]["mean"]
                 if len(mean):
                     axes.axhline(float(mean.iloc[0]), color=colour, linestyle="--", label=method)
-        axes.set_xlabel(f"training, {unit}")
+        axes.set_xlabel("epochs")
         axes.set_ylabel(title)
         axes.legend(fontsize=8)
     return figure

@@ -18,10 +18,10 @@ from expr_lib.methods.fusion import FusionLearner, LandmarkFusion
 from expr_lib.methods.paper import TransferLearner
 from expr_lib.photos import photo_table
 from expr_lib.provenance import describe_device
-from expr_lib.samples import FOLDS, TransferSamples, split_people
 from expr_lib.sources import PhotoSource, load_photos
 from expr_lib.sources.synthetic import synthesize
 from expr_lib.sources.synthetic.layout import person_name
+from expr_lib.splits import FOLDS, PARTS, split_photos
 from expr_lib.training import Learner, choose_device, choose_threads
 
 _WORDS = 3
@@ -50,29 +50,32 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
             progress=False,
         )
         preparing = (time.perf_counter() - start) / len(sample.table)
-        fusion = FusionLearner(faces, settings)
+        few = split_photos(faces.table, fold=settings.fold)
+        fusion = FusionLearner(faces, few, settings)
         seconds = {"fusion": _seconds_a_step(fusion, _STEPS["fusion"])}
-        transfer = TransferLearner(faces, LandmarkFusion(fusion.trained), settings)
+        transfer = TransferLearner(faces, few, LandmarkFusion(fusion.trained), settings)
         seconds["transfer"] = _seconds_a_step(transfer, _STEPS["transfer"])
         memory = _memory()
-    split = split_people(sorted(set(photos.table["person"])), settings.fold)
-    truths = len(TransferSamples(photos.table, split.train, settings.seed))
-    shown = photos.table["person"].isin(split.train).sum()
-    memory += int(shown) * settings.size**2 * 3
+    split = split_photos(photos.table, settings.split, settings.fold)
+    memory += len(split.train) * settings.size**2 * 3
     times = {"faces": len(photos.table) * (drawing + preparing) / jobs}
     lines = [
         f"preset {settings.preset}, source {source}, {settings.size} pixels, "
-        f"{describe_device()}, {torch.get_num_threads()} threads",
-        f"photos: {len(photos.table)} of {photos.table['person'].nunique()} people, "
-        f"{len(split.train)} to learn from, {len(split.test)} unseen",
-        f"truths an epoch: {truths}",
+        f"{describe_device()}, threads: {torch.get_num_threads()}",
+        f"photos: {len(photos.table)} of {photos.table['person'].nunique()} people; "
+        + ", ".join(
+            f"{part} {len(rows)} of {len(split.people(part))}"
+            for part, rows in zip(PARTS, (split.train, split.validation, split.test), strict=True)
+        ),
     ]
     for name, budget in (("fusion", settings.fusion), ("transfer", settings.transfer)):
-        steps = budget.steps(truths)
+        triples = len(split.samples(settings.seed, budget.epoch))
+        steps = budget.steps(triples)
         times[name] = steps * seconds[name]
         lines.append(
-            f"{name}: {steps} steps of {budget.batch} photos, {steps * budget.batch / truths:.1f} "
-            f"epochs, {1000 * seconds[name]:.0f} ms a step"
+            f"{name}: {steps} steps of {budget.batch} photos, "
+            f"{steps * budget.batch / triples:.1f} epochs of {triples} {budget.epoch}, "
+            f"{1000 * seconds[name]:.0f} ms a step"
         )
     kind = "GPU memory" if choose_device().type == "cuda" else "memory"
     lines.append(f"{kind}: about {memory / 2**30:.1f} GiB at most while training")
@@ -90,7 +93,7 @@ def _photos(
     """All photos, a sample of them, and the seconds that drawing one takes."""
     if source != "synthetic" or root is not None:
         photos = load_photos(source, root, settings.photos)
-        split_people(photos.table["person"].tolist(), settings.fold)
+        split_photos(photos.table, settings.split, settings.fold)
         return photos, _sample(photos, settings.fold), 0.0
     s = settings.synthetic
     rows: list[dict[str, Any]] = [
@@ -100,7 +103,7 @@ def _photos(
         for word in s.expressions
     ]
     photos = PhotoSource(photo_table(rows), name=source)
-    split_people(photos.table["person"].tolist(), settings.fold)
+    split_photos(photos.table, settings.split, settings.fold)
     start = time.perf_counter()
     words = s.expressions[:_WORDS]
     synthesize(folder / "drawn", FOLDS + 1 + settings.fold, words, s.size, jobs=1, progress=False)

@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from expr_lib.errors import ExprLibError, SourceError
 from expr_lib.evaluation import FIGURES
 from expr_lib.files import only_one, write_text
+from expr_lib.folds import cross_validate
 from expr_lib.provenance import ROOT
 from expr_lib.runs import Run
 
@@ -32,10 +33,11 @@ def chapters() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
-def reproduce(run: Run, overrides: list[str]) -> Path:
+def reproduce(run: Run, overrides: list[str], folds: bool = False) -> Path:
     """Run every chapter with papermill in the run's folder and write report.html.
 
     overrides  the `name=value` texts that made the run's settings
+    folds      True trains and measures on the other four folds too, see `cross_validate`
     returns    path of the report
     raises     RunBusy, ChapterFailed; whatever the first stage that is wrong would raise
     """
@@ -49,16 +51,23 @@ def reproduce(run: Run, overrides: list[str]) -> Path:
         run.write_card()
         parameters = {
             "preset": run.settings.preset,
-            "overrides": " ".join(override.replace(" ", "") for override in overrides),
+            "overrides": " ".join(_for_chapters(run, override) for override in overrides),
             "source": run.source,
             "root": str(run.root) if run.root is not None else "",
             "run": str(run.folder.resolve()),
         }
         for chapter in chapters():
             _run_chapter(chapter, run.folder, parameters)
+        over_folds = cross_validate(run) if folds else ""
         report = run.folder / "report.html"
-        write_text(report, render_report(run))
+        write_text(report, render_report(run, over_folds))
     return report
+
+
+def _for_chapters(run: Run, override: str) -> str:
+    """An override as chapters can read it: without blanks, and from their own folder."""
+    name = override.partition("=")[0].strip()
+    return f"split={run.settings.split}" if name == "split" else override.replace(" ", "")
 
 
 def _run_chapter(chapter: Path, folder: Path, parameters: dict[str, Any]) -> None:
@@ -124,9 +133,12 @@ figcaption { color: #444; }
 """
 
 
-def render_report(run: Run) -> str:
+def render_report(run: Run, over_folds: str = "") -> str:
     """The report of a finished run as one page: table, figures, links to the chapters, settings
-    and versions."""
+    and versions.
+
+    over_folds  the table of `cross_validate`, Markdown
+    """
     folder = run.folder / "evaluation"
     figures = [
         (name, caption, base64.b64encode((folder / name).read_bytes()).decode())
@@ -138,7 +150,7 @@ def render_report(run: Run) -> str:
     template = Environment(autoescape=select_autoescape(default=True)).from_string(_TEMPLATE)
     return template.render(
         title=f"Facial expression transfer: preset {run.settings.preset}, source {run.source}",
-        table=Markup(table_as_html(markdown)),
+        table=Markup(table_as_html(f"{markdown}\n{over_folds}")),
         figures=figures,
         chapters=[chapter.stem for chapter in chapters()],
         card=card,

@@ -9,21 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pandas as pd
 import torch
 from pydantic import ValidationError
 
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
-from expr_lib.files import digest, only_one, read_json, write_json
+from expr_lib.files import digest, only_one, read_json, write_json, write_text
 from expr_lib.methods.fusion import LandmarkFusion
 from expr_lib.methods.paper import PaperModel
 from expr_lib.provenance import ROOT, describe_device, git_state, library_versions
-from expr_lib.samples import split_people
 from expr_lib.sources import load_photos
 from expr_lib.sources.synthetic import synthesize
+from expr_lib.splits import Split, refuse_leaks, split_photos
 from expr_lib.stages import CARD, is_finished, read_stage
-from expr_lib.training import choose_threads
+from expr_lib.training import BEST, CHECKPOINT, choose_threads
+
+SPLIT = "split.csv"
 
 
 def data_folder() -> Path:
@@ -68,6 +71,7 @@ class Run:
         self.source, self.root = source, Path(root).resolve() if root is not None else None
         self.jobs, self.overwrite = jobs, overwrite
         self._faces: FaceSet | None = None
+        self._split: Split | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -134,6 +138,12 @@ class Run:
         if self._known_card() != card:
             write_json(self.folder / "run.json", card)
 
+    def _write_split(self) -> None:
+        """Write split.csv: who is learnt from, chosen by and measured on. Raises OutputFailed."""
+        path, text = self.folder / SPLIT, self.split().as_csv()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+
     # --- the stages
 
     def faces(self) -> FaceSet:
@@ -153,8 +163,7 @@ class Run:
             photos = load_photos(self.source, root, self.settings.photos)
             for warning in photos.warnings:
                 print(f"note: {warning}", flush=True)
-            people = sorted(set(photos.table["person"]))
-            split_people(people, self.settings.fold)  # too few people: say so before the work
+            self._split_photos(photos.table)  # too few people: say so before the work
             faces = prepare(
                 photos,
                 self.faces_at,
@@ -168,8 +177,27 @@ class Run:
                 f"the faces in {faces.folder} are {faces.size} pixels wide, no multiple of "
                 f"size = {self.settings.size}; prepare them with --size {self.settings.size}"
             )
-        split_people(faces.people, self.settings.fold)
         return faces
+
+    def split(self) -> Split:
+        """Who of the run's faces is learnt from, chosen by and measured on.
+
+        raises  LeakySplit, TooFewPeople, SourceError
+        """
+        if self._split is None:
+            faces = self.faces()
+            split = self._split_photos(faces.table)
+            refuse_leaks(faces, split)
+            self._split = split
+        return self._split
+
+    def _split_photos(self, table: pd.DataFrame) -> Split:
+        """Split as the settings say; where a file of people is gone, the run's own copy counts."""
+        how = self.settings.split
+        own = self.folder / SPLIT
+        if how not in ("people", "images") and not Path(how).is_file() and own.is_file():
+            how = str(own)
+        return split_photos(table, how, self.settings.fold)
 
     def _draw_photos(self, folder: Path) -> None:
         s = self.settings.synthetic
@@ -187,7 +215,9 @@ class Run:
         return {
             "faces": faces.key,
             "seed": s.seed,
+            "split": s.split,
             "fold": s.fold,
+            "parts": self.split().key,
             "fusion": s.fusion.model_dump(mode="json"),
         }
 
@@ -207,7 +237,9 @@ class Run:
         with self.stage("fusion", inputs) as (folder, finished):
             if finished:
                 return LandmarkFusion.load(folder, self.settings)
-            fusion = LandmarkFusion.fit(faces, self.settings, folder, digest(inputs))
+            self._write_split()
+            key = digest(inputs)
+            fusion = LandmarkFusion.fit(faces, self.split(), self.settings, folder, key)
             fusion.save(folder)
         return fusion
 
@@ -221,7 +253,7 @@ class Run:
             if finished:
                 return PaperModel.load(folder, self.settings)
             model = PaperModel.untrained(fusion, self.settings)
-            model.fit(faces, self.settings, folder, digest(inputs))
+            model.fit(faces, self.split(), self.settings, folder, digest(inputs))
             model.save(folder)
         return model
 
@@ -261,7 +293,8 @@ class Run:
                 write_json(
                     card, {"finished": True, "last_start_seconds": seconds, "inputs": inputs}
                 )
-                (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+                for name in (CHECKPOINT, BEST):
+                    (folder / name).unlink(missing_ok=True)
 
     def check_stages(self) -> None:
         """See that no stage holds work of other settings, before anything is started.

@@ -1,8 +1,5 @@
-"""Who is seen and who is not, and the (source, target, truth) triples that training and evaluation
-use."""
+"""The (source, target, truth) triples that training and evaluation use."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,9 +8,14 @@ from numpy.typing import NDArray
 
 from expr_lib.errors import TooFewPeople
 
-FOLDS = 5
 SOURCE, TARGET, TRUTH = 0, 1, 2
 """Columns of an array of triples."""
+
+
+NOTHING_TO_LEARN = (
+    "no two training people show the same expression, so there is nothing to learn from; add "
+    "people, or photos of the same expressions"
+)
 
 
 def strength_of(table: pd.DataFrame) -> NDArray[np.int64]:
@@ -22,41 +24,19 @@ def strength_of(table: pd.DataFrame) -> NDArray[np.int64]:
     return np.rint(table["intensity"].to_numpy() * 10).astype(np.int64)
 
 
-@dataclass(frozen=True)
-class Split:
-    """People to learn from and people to be measured on; no one is in both [8]."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-
-def split_people(people: Sequence[str], fold: int = 0) -> Split:
-    """Split by people 8:2: of the sorted people every fifth, starting at `fold` (0..4), is kept
-    unseen.
-
-    raises  TooFewPeople when fewer than two would be unseen
-    """
-    ordered = sorted(set(people))
-    test = tuple(ordered[fold::FOLDS])
-    if len(test) < 2:
-        raise TooFewPeople(
-            f"{len(ordered)} {'person is' if len(ordered) == 1 else 'people are'} too few to keep "
-            f"two of them unseen: with fold {fold} at least {FOLDS + fold + 1} people are needed"
-        )
-    return Split(tuple(p for p in ordered if p not in set(test)), test)
-
-
 class TransferSamples:
-    """Triples (source, target, truth) among some people of a photo table, drawn as the ledger's
-    row 14 says.
+    """Triples (source, target, truth) among some photos of a table, as choice [14] says.
 
     A photo can be a truth when another person shows the same expression, as strongly, with a
     frontal gaze to the same camera. Indices are rows of the table.
+
+    rows    (M,) rows to choose from
+    raises  TooFewPeople when no two people show the same expression
     """
 
-    def __init__(self, table: pd.DataFrame, people: Sequence[str], seed: int) -> None:
+    def __init__(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> None:
         self.seed = seed
-        rows = np.flatnonzero(table["person"].isin(set(people)).to_numpy())
+        rows = np.sort(rows)
         chosen = table.iloc[rows]
         self._targets = _Groups(rows, _codes(chosen, ["person", "gaze", "yaw"]))
         drivers = chosen["gaze"].to_numpy() == "frontal"
@@ -81,10 +61,7 @@ class TransferSamples:
         self._rows = rows
         self._usable = np.flatnonzero(others > 0)
         if len(self._usable) == 0:
-            raise TooFewPeople(
-                "no two training people show the same expression, so there is nothing to learn "
-                "from; add people, or photos of the same expressions"
-            )
+            raise TooFewPeople(NOTHING_TO_LEARN)
 
     def __len__(self) -> int:
         """Number of photos that can be a truth: one epoch."""
@@ -92,7 +69,7 @@ class TransferSamples:
 
     @property
     def rows(self) -> np.ndarray:
-        """Rows of the table that belong to these people, sorted."""
+        """Rows of the table that are chosen from, sorted."""
         return self._rows
 
     def draw(self, step: int, batch: int) -> np.ndarray:
@@ -117,7 +94,7 @@ class TransferSamples:
         return _shuffled(self.seed, epoch, self._usable.tobytes())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _shuffled(seed: int, epoch: int, usable: bytes) -> np.ndarray:
     return np.random.default_rng([seed, 0, epoch]).permutation(np.frombuffer(usable, np.int64))
 
@@ -151,44 +128,87 @@ class _Groups:
         return self._sorted[self._start[code] : self._start[code + 1]]
 
 
+class PairSamples:
+    """The other reading of an epoch [14]: every triple of `evaluation_triples` among some photos
+    once, in a seeded order.
+
+    rows    (M,) rows to choose from
+    raises  TooFewPeople when there is no such triple
+    """
+
+    def __init__(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> None:
+        self.seed = seed
+        self.rows = np.sort(rows)
+        self._triples = evaluation_triples(table, rows)
+        if len(self._triples) == 0:
+            raise TooFewPeople(NOTHING_TO_LEARN)
+        self._all = np.arange(len(self._triples)).tobytes()
+
+    def __len__(self) -> int:
+        """Number of triples: one epoch."""
+        return len(self._triples)
+
+    def draw(self, step: int, batch: int) -> np.ndarray:
+        """The triples of one step, (batch, 3) int64: a pure function of (seed, step)."""
+        epoch, place = np.divmod(step * batch + np.arange(batch), len(self))
+        orders = {number: _shuffled(self.seed, number, self._all) for number in set(epoch.tolist())}
+        return self._triples[[orders[e][p] for e, p in zip(epoch.tolist(), place, strict=True)]]
+
+
 def evaluation_triples(
-    table: pd.DataFrame, people: Sequence[str], limit: int, seed: int
+    table: pd.DataFrame,
+    truths: NDArray[np.int64],
+    limit: int | None = None,
+    seed: int = 0,
+    *,
+    sources: NDArray[np.int64] | None = None,
+    targets: NDArray[np.int64] | None = None,
+    same_person: bool = False,
 ) -> np.ndarray:
     """All pairs (source, target) of different people that have a truth, or a seeded choice of them
     [21].
 
-    The truth is the target's person with the source's expression, as strong, and the target's gaze
-    and camera. Pairs whose truth is the target photo itself are left out: copying would be perfect
-    there.
-    table    photo table or faces.csv
-    limit    number of triples at most
-    returns  (M, 3) int64 rows of source, target and truth
-    raises   TooFewPeople when there is no such pair
+    The source looks ahead. The truth is the first photo of the target's person with the source's
+    expression, as strong, and the target's gaze and camera. Pairs whose target shows the wanted
+    expression already are left out: copying would be perfect there.
+    table             photo table or faces.csv
+    truths            (N,) rows that a truth may be
+    sources, targets  rows that these may be; the same by default
+    limit             number of triples at most
+    same_person       True pairs people with themselves instead
+    returns           (M, 3) int64 rows of source, target and truth, in their order; (0, 3) when
+                      there is no such pair
     """
-    table = table.reset_index(drop=True)
-    chosen = table[table["person"].isin(set(people))]
-    truths: dict[tuple[str, tuple[str, int], str, float], int] = {}
-    shown = list(zip(chosen["expression"], strength_of(chosen), strict=True))
-    who_and_how = (chosen["person"], shown, chosen["gaze"], chosen["yaw"])
-    records = list(zip(chosen.index.tolist(), *who_and_how, strict=True))
-    for row, *key in records:
-        truths.setdefault(tuple(key), row)
-    triples = [
-        (source[0], target[0], truth)
-        for source in records
-        if source[3] == "frontal"
-        for target in records
-        if target[1] != source[1] and target[4] == source[4]
-        if (truth := truths.get((target[1], source[2], target[3], target[4]))) is not None
-        if target[2] != source[2]
-    ]
-    if not triples:
-        raise TooFewPeople(
-            "no two unseen people show two expressions in common, so no transfer can be measured; "
-            "add people or photos"
-        )
-    array = np.array(triples, dtype=np.int64)
-    if len(array) > limit:
-        keep = np.random.default_rng([seed, 2]).choice(len(array), size=limit, replace=False)
-        array = array[np.sort(keep)]
-    return array
+    truths = np.sort(truths)
+    sources = truths if sources is None else np.sort(sources)
+    targets = truths if targets is None else np.sort(targets)
+    shown = table.assign(strength=strength_of(table))
+    person, word, gaze, yaw = (
+        _codes(shown, columns)
+        for columns in (["person"], ["expression", "strength"], ["gaze"], ["yaw"])
+    )
+    first = np.full([int(code.max(initial=-1)) + 1 for code in (person, word, gaze, yaw)], -1)
+    for row in truths[::-1]:
+        first[person[row], word[row], gaze[row], yaw[row]] = row
+
+    def pairs_of(source: int) -> tuple[np.ndarray, np.ndarray]:
+        fits = (person[targets] == person[source]) == same_person
+        fits &= (yaw[targets] == yaw[source]) & (word[targets] != word[source])
+        rows = targets[fits]
+        right = first[person[rows], word[source], gaze[rows], yaw[rows]]
+        return rows[right >= 0], right[right >= 0]
+
+    drivers = sources[(table["gaze"].to_numpy() == "frontal")[sources]]
+    counts = np.array([len(pairs_of(source)[0]) for source in drivers], dtype=np.int64)
+    chosen = np.arange(counts.sum())
+    if limit is not None and len(chosen) > limit:
+        rng = np.random.default_rng([seed, 2])
+        chosen = np.sort(rng.choice(len(chosen), size=limit, replace=False))
+    ends = np.cumsum(counts)
+    borders = np.searchsorted(chosen, np.concatenate([[0], ends]))
+    triples = [np.empty((0, 3), dtype=np.int64)]
+    for i in np.flatnonzero(np.diff(borders)):
+        picks = chosen[borders[i] : borders[i + 1]] - (ends[i] - counts[i])
+        rows, right = (found[picks] for found in pairs_of(drivers[i]))
+        triples.append(np.stack([np.full(len(rows), drivers[i]), rows, right], axis=1))
+    return np.concatenate(triples)

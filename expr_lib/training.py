@@ -27,6 +27,8 @@ from expr_lib.errors import BrokenCheckpoint, ExprLibError, OutputExists
 from expr_lib.files import whole_file, write_text
 
 CHECKPOINT = "checkpoint.safetensors"
+BEST = "best.safetensors"
+"""The networks that were worth most so far, while training goes on."""
 
 
 class TrainingDiverged(ExprLibError):
@@ -36,12 +38,13 @@ class TrainingDiverged(ExprLibError):
 
 
 class Learner(Protocol):
-    """What the loop needs: named networks and optimisers, one step, and a look at the progress now
-    and then."""
+    """What the loop needs: named networks and optimisers, one step of `batch` examples of the
+    `epoch` that there are, and `probes` looks at the progress."""
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, Optimizer]
     batch: int
+    epoch: int
     probes: int
 
     def step(self, step: int) -> dict[str, Tensor]:
@@ -49,6 +52,10 @@ class Learner(Protocol):
 
     def probe(self) -> dict[str, float]:
         """Measure the networks as they are; one row of curve.csv."""
+
+    def worth(self, row: Mapping[str, float]) -> float:
+        """How good the networks of a row of curve.csv are; the best are kept, of equals the
+        last."""
 
 
 def choose_device() -> torch.device:
@@ -100,16 +107,19 @@ def train(
     checkpoint_seconds: float = 30.0,
 ) -> None:
     """Train to the last step, from the folder's checkpoint if there is one; write metrics.csv and
-    curve.csv.
+    curve.csv. At the end the learner holds the networks of the row of curve.csv that was worth
+    most, marked there as `kept`.
 
     key     what the result depends on; a checkpoint with another key is refused
     raises  OutputExists, BrokenCheckpoint, OutputFailed, TrainingDiverged
     """
     folder = Path(folder)
     state: dict[str, Any] = {"key": key, "step": 0, "seconds": 0.0, "losses": [], "curve": []}
-    checkpoint = folder / CHECKPOINT
+    checkpoint, best = folder / CHECKPOINT, _Best(folder / BEST)
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, learner, key)
+        if state["curve"]:
+            best.find()
         print(f"{title}: going on from step {state['step']} of {steps}", flush=True)
     log_every = max(1, min(50, steps // 200))
     probe_at = {round(i * steps / learner.probes) for i in range(1, learner.probes + 1)}
@@ -133,15 +143,48 @@ def train(
         state["losses"].append({**row, **losses})
         if done in probe_at:
             clock = time.perf_counter()
-            state["curve"].append({**row, **learner.probe()})
+            epochs = done * learner.batch / learner.epoch
+            state["curve"].append({**row, "epochs": epochs, **learner.probe()})
+            best.offer(learner, state["curve"][-1])
             start += time.perf_counter() - clock  # looking is not training
         bar.show(done, losses)
         if done == steps or time.perf_counter() - saved_at >= checkpoint_seconds:
             save_checkpoint(checkpoint, learner, state)
             saved_at = time.perf_counter()
     bar.close()
+    curve = pd.DataFrame(state["curve"])
+    curve["kept"] = curve["step"] == best.step
     write_text(folder / "metrics.csv", pd.DataFrame(state["losses"]).to_csv(index=False))
-    write_text(folder / "curve.csv", pd.DataFrame(state["curve"]).to_csv(index=False))
+    write_text(folder / "curve.csv", curve.to_csv(index=False))
+    if best.step != steps:
+        print(f"{title}: kept the networks of step {best.step} of {steps}", flush=True)
+        best.put_into(learner)
+
+
+class _Best:
+    """The file of the best networks so far; it may be of a later step than the checkpoint, whose
+    run then comes to that step again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.step, self.worth = path, -1, -math.inf
+
+    def find(self) -> None:
+        """Read what an interrupted run found best. Raises BrokenCheckpoint."""
+        known = json.loads(read_tensors(self.path)[1]["best"])
+        self.step, self.worth = known["step"], known["worth"]
+
+    def offer(self, learner: Learner, row: Mapping[str, float]) -> None:
+        """Write the learner's networks if none were better. Raises OutputFailed."""
+        worth = learner.worth(row)
+        if worth < self.worth:
+            return
+        self.step, self.worth = int(row["step"]), worth
+        known = {"step": self.step, "worth": worth}
+        save_tensors(self.path, _on_cpu(_weights(learner)), {"best": json.dumps(known)})
+
+    def put_into(self, learner: Learner) -> None:
+        """Give the learner the best networks. Raises BrokenCheckpoint."""
+        _put_modules(learner, read_tensors(self.path)[0], self.path)
 
 
 def _stop_if_broken(losses: dict[str, float], step: int, title: str) -> None:
@@ -153,12 +196,32 @@ def _stop_if_broken(losses: dict[str, float], step: int, title: str) -> None:
             )
 
 
+def _weights(learner: Learner) -> dict[str, Tensor]:
+    """Weights and buffers of all networks, by name."""
+    return {
+        f"module/{name}/{key}": value
+        for name, module in learner.modules.items()
+        for key, value in module.state_dict().items()
+    }
+
+
+def _put_modules(learner: Learner, tensors: dict[str, Tensor], path: Path) -> None:
+    for name, module in learner.modules.items():
+        prefix = f"module/{name}/"
+        put_weights(
+            module,
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
+            path,
+        )
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
 def _tensors(learner: Learner) -> dict[str, Tensor]:
     """Everything that training changes, by name: weights, buffers, and the optimisers' state."""
-    tensors = {}
-    for name, module in learner.modules.items():
-        for key, value in module.state_dict().items():
-            tensors[f"module/{name}/{key}"] = value
+    tensors = _weights(learner)
     for name, optimiser in learner.optimisers.items():
         for index, parameter in enumerate(_parameters(optimiser)):
             for slot, value in optimiser.state.get(parameter, {}).items():
@@ -173,8 +236,7 @@ def _parameters(optimiser: Optimizer) -> list[nn.Parameter]:
 def save_checkpoint(path: Path, learner: Learner, state: dict[str, Any]) -> None:
     """Write networks, optimisers and the loop's state as one safetensors file, in one step. Raises
     OutputFailed."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(learner).items()}
-    save_tensors(path, tensors, {"state": json.dumps(state)})
+    save_tensors(path, _on_cpu(_tensors(learner)), {"state": json.dumps(state)})
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -198,13 +260,7 @@ def load_checkpoint(path: Path, learner: Learner, key: str) -> dict[str, Any]:
             f"{path.parent} holds unfinished training with other settings or other faces; "
             "choose another run folder, or use --overwrite to start again"
         )
-    for name, module in learner.modules.items():
-        prefix = f"module/{name}/"
-        put_weights(
-            module,
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
-            path,
-        )
+    _put_modules(learner, tensors, path)
     for name, optimiser in learner.optimisers.items():
         for index, parameter in enumerate(_parameters(optimiser)):
             prefix = f"optimiser/{name}/{index}/"

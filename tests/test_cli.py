@@ -137,12 +137,31 @@ def test_evaluate_writes_table_and_figures(run: Path, capsys: pytest.CaptureFixt
         .nunique()
         == 1
     )  # every row on the same pairs
+    own = pd.read_csv(run / "evaluation" / "same_person.csv")
+    assert len(own) == 3 * 6 and set(own["from"]) & set(own["to"])
+    assert "Same person, apart (self-reenactment): 6 transfers" in text
+    assert "Table 3 of the paper (CK+)" in text and "split by people" in text
     before = (run / "evaluation" / "pairs.csv").stat().st_mtime_ns
     assert main(["evaluate", "--run", str(run)]) == 0  # finished work is not done again
     assert (run / "evaluation" / "pairs.csv").stat().st_mtime_ns == before
     other = run.parent / "elsewhere"
     assert main(["evaluate", "--run", str(run), "--out", str(other)]) == 0
     assert (other / "table.md").read_text() == (run / "evaluation" / "table.md").read_text()
+
+
+def test_a_split_by_photos_says_that_it_is_one(
+    small_faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(train_command(small_faces, run, "split=images", "transfer.epoch=pairs")) == 0
+    assert main(["evaluate", "--run", str(run)]) == 0
+    text = capsys.readouterr().out
+    assert "people, whose truths were unseen in training" in text and "split by images" in text
+    parts = pd.read_csv(run / "split.csv")
+    assert parts["path"].is_unique and parts.groupby("person")["part"].nunique().max() > 1
+    truths = pd.read_csv(run / "evaluation" / "pairs.csv")["truth"]
+    photos = pd.read_csv(small_faces / "faces.csv")["path"].iloc[truths]
+    assert set(parts.set_index("path")["part"][photos.unique()]) == {"test"}
 
 
 def test_transfer_writes_the_aligned_crop(run: Path, photo: Path, tmp_path: Path) -> None:

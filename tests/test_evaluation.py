@@ -9,8 +9,14 @@ import pytest
 
 from expr_lib.config import load_settings
 from expr_lib.embedding import embed_face
-from expr_lib.evaluation import MEASURES, as_markdown, summarise
+from expr_lib.evaluation import (
+    MEASURES,
+    differences_as_markdown,
+    means_as_markdown,
+    summarise,
+)
 from expr_lib.measuring import Case, embed_all, find_again, measure, measure_all
+from expr_lib.printed import PRINTED, beside_printed
 
 SETTINGS = load_settings("smoke")
 
@@ -90,21 +96,33 @@ def test_what_was_not_found_is_left_out_and_counted() -> None:
     row = table.set_index(["method", "measure"]).loc[("paper", "identity")]
     assert row["mean"] == pytest.approx(0.5)
     assert row["pairs"] == 2
-    text = as_markdown(table, pairs, {"copy": "copy", "paper": "model"}, "heading", 1.0)
+    text = means_as_markdown(table, pairs, {"copy": "copy", "paper": "model"})
     assert "| 50% |" in text
 
 
 def test_the_text_marks_what_excludes_zero() -> None:
     pairs = pairs_table(ssim=([0.5] * 4, [0.6] * 4), psnr=([20, 20, 20, 30], [21, 22, 23, 30]))
     titles = {"copy": "copy", "paper": "model"}
-    text = as_markdown(summarise(pairs, SETTINGS), pairs, titles, "heading", 0.7)
+    text = differences_as_markdown(summarise(pairs, SETTINGS), titles)
     difference = next(line for line in text.splitlines() if line.startswith("| model minus copy"))
     assert "**+0.100**" in difference
     assert "+1.00 [+0.00, +2.00]" in difference
-    assert "0.70 %" in text
 
 
 def test_a_method_without_any_face_says_so() -> None:
     pairs = pairs_table(identity=([0.2] * 4, [math.nan] * 4))
     titles = {"copy": "copy", "paper": "model"}
-    assert "no face found" in as_markdown(summarise(pairs, SETTINGS), pairs, titles, "h", 1.0)
+    assert "no face found" in means_as_markdown(summarise(pairs, SETTINGS), pairs, titles)
+
+
+def test_our_rows_stand_beside_the_printed_ones_and_say_whose_they_are() -> None:
+    pairs = pairs_table(ssim=([0.5] * 4, [0.6] * 4), psnr=([20] * 4, [21, 22, 23, 30]))
+    titles = {"copy": "copy", "paper": "ours"}
+    text = beside_printed(summarise(pairs, SETTINGS), titles, "64 pixels, drawn")
+    third, fourth = text.split("Table 4")
+    assert third.startswith("Table 3 of the paper (CK+)")
+    for part, data in ((third, "CK+"), (fourth, "RaFD")):
+        printed = [line for line in part.splitlines() if "printed in the paper" in line]
+        assert len(printed) == len(PRINTED) and all(f"their {data}" in line for line in printed)
+        assert "| ours | 0.600 | 26.000 | ours; 64 pixels, drawn |" in part
+    assert "| G2-GAN | 0.829 | 21.745 |" in fourth and "| pix2pix | 0.784 | 24.687 |" in third

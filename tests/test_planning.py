@@ -9,8 +9,8 @@ from expr_lib.__main__ import main
 from expr_lib.config import load_settings
 from expr_lib.errors import TooFewPeople
 from expr_lib.planning import plan
-from expr_lib.samples import TransferSamples, split_people
 from expr_lib.sources import load_photos
+from expr_lib.splits import split_photos
 
 
 def test_a_dry_run_counts_as_the_run_would(
@@ -22,18 +22,18 @@ def test_a_dry_run_counts_as_the_run_would(
     assert main([*command, "--root", str(drawn_photos), "--dry-run", "--set", *changes]) == 0
     said = capsys.readouterr().out
     table = load_photos("synthetic", drawn_photos).table
-    split = split_people(sorted(set(table["person"])))
-    truths = len(TransferSamples(table, split.train, 0))
+    truths = len(split_photos(table).samples(0))
     assert f"photos: {len(table)} of {table['person'].nunique()} people" in said
-    assert f"truths an epoch: {truths}" in said
     settings = load_settings("smoke", changes)
     for name, budget, epochs in (
         ("fusion", settings.fusion, 7),
         ("transfer", settings.transfer, 3),
     ):
         steps = budget.steps(truths)
-        found = re.search(rf"{name}: (\d+) steps of {budget.batch} photos, ([\d.]+) epochs", said)
-        assert found is not None and int(found[1]) == steps
+        found = re.search(
+            rf"{name}: (\d+) steps of {budget.batch} photos, ([\d.]+) epochs of (\d+) truths", said
+        )
+        assert found is not None and (int(found[1]), int(found[3])) == (steps, truths)
         assert abs(float(found[2]) - epochs) < 0.5 * budget.batch / truths + 0.06
     memory = re.search(r"memory: about ([\d.]+) GiB", said)
     assert memory is not None and 0.2 < float(memory[1]) < 20
@@ -42,7 +42,7 @@ def test_a_dry_run_counts_as_the_run_would(
 
 def test_without_photos_the_faces_to_be_drawn_are_counted() -> None:
     said = plan(load_settings("smoke", ["transfer.filters=4", "threads=1"]), "synthetic", None)
-    assert "photos: 40 of 10 people, 8 to learn from, 2 unseen" in said
+    assert "photos: 40 of 10 people; train 28 of 7, validation 4 of 1, test 8 of 2" in said
     assert re.search(r"time: about .*\(faces .*, fusion .*, transfer ", said)
 
 

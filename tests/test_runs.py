@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from expr_lib.config import load_settings, setting_names
-from expr_lib.errors import BrokenCheckpoint, OutputExists, SourceError
+from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
+from expr_lib.faceset import FaceSet
 from expr_lib.files import read_json, write_json
 from expr_lib.provenance import git_state, library_versions
 from expr_lib.runs import Run, data_folder, default_run, start_run
@@ -112,3 +114,32 @@ def test_a_folder_of_photos_needs_its_place() -> None:
 def test_versions_and_git_state_are_known() -> None:
     assert {"python", "expr_lib", "torch", "numpy"} <= library_versions().keys()
     assert git_state()
+
+
+def test_the_split_is_written_and_stands_in_for_a_file_that_is_gone(
+    small_faces: Path, tmp_path: Path
+) -> None:
+    people = FaceSet.load(small_faces).people
+    file = tmp_path / "mine.csv"
+    lines = [f"{person},{'test' if i < 3 else 'train'}" for i, person in enumerate(people)]
+    file.write_text("\n".join(["person,part", *lines]))
+    changes = ["fusion.images=64", f"split={file}"]
+    folder = tmp_path / "run"
+    Run(folder, load_settings("smoke", changes), faces_at=small_faces).fusion()
+    written = pd.read_csv(folder / "split.csv", dtype=str).set_index("person")["part"]
+    assert set(written.index[written == "test"]) == set(people[:3])
+    assert (written == "validation").sum() == 1
+    again = Run(folder, load_settings("smoke", changes), faces_at=small_faces)
+    key = again.split().key
+    file.unlink()
+    assert Run.open(folder).split().key == key
+    Run.open(folder).fusion()  # nothing differs, so it is only read
+    file.write_text("\n".join(["person,part", *lines[1:], f"{people[0]},train"]))
+    changed = Run(folder, load_settings("smoke", changes), faces_at=small_faces)
+    with pytest.raises(OutputExists, match="parts"):
+        changed.fusion()
+
+
+def test_a_split_file_with_a_blank_in_its_path_is_refused() -> None:
+    with pytest.raises(BadSetting, match="has a blank in it"):
+        load_settings("smoke", ["split=my people.csv"])

@@ -1,6 +1,7 @@
-"""Splits and triples: nobody is on both sides, and every triple means what it says."""
+"""Triples to learn from and to be measured on: each means what it says."""
 
 from collections import Counter
+from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
@@ -9,18 +10,15 @@ import pytest
 
 from expr_lib.errors import TooFewPeople
 from expr_lib.photos import photo_table
-from expr_lib.samples import (
-    FOLDS,
-    SOURCE,
-    TRUTH,
-    TransferSamples,
-    evaluation_triples,
-    split_people,
-)
+from expr_lib.samples import SOURCE, TRUTH, PairSamples, TransferSamples, evaluation_triples
 
 
 def _people(count: int) -> list[str]:
     return [f"{number:03}" for number in range(count)]
+
+
+def _rows(table: pd.DataFrame, people: Iterable[str]) -> np.ndarray:
+    return np.flatnonzero(table["person"].isin(set(people)))
 
 
 def _table(
@@ -71,48 +69,13 @@ def _sources_of(table: pd.DataFrame, people: list[str], truth: int) -> set[int]:
     return set(table.index[found].tolist())
 
 
-# --- splits
-
-
-@pytest.mark.parametrize("count", [10, 11, 48, 67, 102])
-def test_people_are_split_eight_to_two_and_nobody_is_on_both_sides(count) -> None:
-    for fold in range(FOLDS):
-        split = split_people(_people(count), fold)
-        assert not set(split.train) & set(split.test)
-        assert sorted(split.train + split.test) == _people(count)
-        assert abs(len(split.test) - count / 5) < 1
-
-
-def test_the_folds_keep_everybody_unseen_once() -> None:
-    unseen = [person for fold in range(FOLDS) for person in split_people(_people(23), fold).test]
-    assert sorted(unseen) == _people(23)
-
-
-def test_the_split_does_not_depend_on_order_or_repetition() -> None:
-    people = _people(20)
-    shuffled = np.random.default_rng(0).permutation(people * 3).tolist()
-    assert split_people(shuffled, 2) == split_people(people, 2)
-
-
-@pytest.mark.parametrize(("count", "fold"), [(0, 0), (1, 0), (5, 0), (6, 1), (9, 4)])
-def test_too_few_people_are_told_how_many_it_takes(count, fold) -> None:
-    with pytest.raises(TooFewPeople) as caught:
-        split_people(_people(count), fold)
-    message = str(caught.value)
-    assert message.startswith("1 person is" if count == 1 else f"{count} people are")
-    needed = int(message.split("at least ")[1].split()[0])
-    assert len(split_people(_people(needed), fold).test) == 2
-    with pytest.raises(TooFewPeople):
-        split_people(_people(needed - 1), fold)
-
-
 # --- triples to learn from
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_triple_is_what_it_says(table) -> None:
     people = _people(7)[1:6]  # two people are unseen
-    samples = TransferSamples(table, people, seed=3)
+    samples = TransferSamples(table, _rows(table, people), seed=3)
     drawn = np.concatenate([samples.draw(step, 16) for step in range(20)])
     assert drawn.shape == (320, 3)
     assert drawn.dtype == np.int64
@@ -129,7 +92,7 @@ def test_every_triple_is_what_it_says(table) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_an_epoch_is_each_usable_photo_once_as_truth(table) -> None:
     people = _people(7)[1:6]
-    samples = TransferSamples(table, people, seed=1)
+    samples = TransferSamples(table, _rows(table, people), seed=1)
     mine = table.index[table["person"].isin(people)].tolist()
     assert samples.rows.tolist() == mine
     usable = {row for row in mine if _sources_of(table, people, row)}
@@ -147,7 +110,7 @@ def test_an_epoch_is_each_usable_photo_once_as_truth(table) -> None:
 def test_every_source_and_every_target_has_its_turn() -> None:
     table = _table(**(RICH | {"keep": 0.3, "people": 5}))
     people = _people(5)
-    samples = TransferSamples(table, people, seed=0)
+    samples = TransferSamples(table, _rows(table, people), seed=0)
     drawn = np.concatenate([samples.draw(step, len(samples)) for step in range(150)])
     sources: dict[int, Counter[int]] = {}
     targets: dict[int, Counter[int]] = {}
@@ -166,20 +129,20 @@ def test_every_source_and_every_target_has_its_turn() -> None:
 
 def test_a_step_is_a_pure_function_of_seed_and_number() -> None:
     table = _table(**RICH)
-    samples = TransferSamples(table, _people(7), seed=5)
+    samples = TransferSamples(table, _rows(table, _people(7)), seed=5)
     in_order = [samples.draw(step, 8) for step in range(30)]
-    again = TransferSamples(table, _people(7)[::-1], seed=5)
+    again = TransferSamples(table, _rows(table, _people(7)[::-1]), seed=5)
     for step in (29, 3, 17, 3):
         assert (again.draw(step, 8) == in_order[step]).all()
-    other = TransferSamples(table, _people(7), seed=6)
+    other = TransferSamples(table, _rows(table, _people(7)), seed=6)
     assert any((other.draw(step, 8) != in_order[step]).any() for step in range(3))
     assert len({step.tobytes() for step in in_order}) == 30
 
 
 def test_two_sets_of_people_do_not_share_an_order() -> None:
     table = _table(people=8)
-    first = TransferSamples(table, _people(8)[:4], seed=0)
-    second = TransferSamples(table, _people(8)[4:], seed=0)
+    first = TransferSamples(table, _rows(table, _people(8)[:4]), seed=0)
+    second = TransferSamples(table, _rows(table, _people(8)[4:]), seed=0)
     for samples, people in ((first, _people(8)[:4]), (second, _people(8)[4:])):
         rows = samples.draw(0, 12)
         assert set(table.loc[rows.flatten(), "person"]) <= set(people)
@@ -198,9 +161,9 @@ def test_nothing_to_learn_is_told() -> None:
     )
     for table in (alone, nothing_shared, nobody_frontal, other_cameras):
         with pytest.raises(TooFewPeople, match="no two training people"):
-            TransferSamples(table, sorted(set(table["person"])), seed=0)
+            TransferSamples(table, _rows(table, sorted(set(table["person"]))), seed=0)
     with pytest.raises(TooFewPeople, match="no two training people"):
-        TransferSamples(_table(), [], seed=0)
+        TransferSamples(_table(), np.array([], dtype=np.int64), seed=0)
 
 
 # --- triples to be measured on
@@ -227,7 +190,7 @@ def _all_triples(table: pd.DataFrame, people: list[str]) -> set[tuple[int, int, 
 def test_evaluation_takes_every_pair_that_has_a_truth(keep, seed) -> None:
     table = _table(**(RICH | {"people": 5, "keep": keep, "seed": seed}))
     people = _people(5)[1:]
-    triples = evaluation_triples(table, people, limit=10**6, seed=0)
+    triples = evaluation_triples(table, _rows(table, people))
     assert triples.dtype == np.int64
     as_set = {tuple(triple) for triple in triples.tolist()}
     assert len(as_set) == len(triples)
@@ -237,19 +200,20 @@ def test_evaluation_takes_every_pair_that_has_a_truth(keep, seed) -> None:
 
 def test_a_small_table_by_hand() -> None:
     """2 people, 3 expressions: 2 ways x 3 source expressions x 2 targets that show another one."""
-    triples = evaluation_triples(_table(people=2), _people(2), limit=100, seed=0)
+    triples = evaluation_triples(_table(people=2), np.arange(6), limit=100, seed=0)
     assert len(triples) == 12
 
 
 def test_a_limit_is_a_seeded_choice() -> None:
     table = _table(people=4)
-    everything = {tuple(t) for t in evaluation_triples(table, _people(4), 10**6, 0).tolist()}
-    few = evaluation_triples(table, _people(4), limit=20, seed=0)
+    rows = np.arange(len(table))
+    everything = {tuple(t) for t in evaluation_triples(table, rows).tolist()}
+    few = evaluation_triples(table, rows, limit=20, seed=0)
     assert len(few) == 20
     assert len({tuple(t) for t in few.tolist()}) == 20
     assert {tuple(t) for t in few.tolist()} < everything
-    assert (few == evaluation_triples(table, _people(4)[::-1], limit=20, seed=0)).all()
-    assert (few != evaluation_triples(table, _people(4), limit=20, seed=1)).any()
+    assert (few == evaluation_triples(table, rows[::-1], limit=20, seed=0)).all()
+    assert (few != evaluation_triples(table, rows, limit=20, seed=1)).any()
     # a choice over all of them, not the first ones
     assert set(table.loc[few[:, 0], "person"]) == set(_people(4))
 
@@ -260,9 +224,9 @@ def test_a_truth_is_as_strong_as_the_source() -> None:
         for p in _people(3)
         for e, i in (("neutral", 1.0), ("happy", 0.5), ("happy", 1.0))
     )
-    triples = evaluation_triples(table, _people(3), limit=1000, seed=0)
+    triples = evaluation_triples(table, np.arange(len(table)))
     assert len(triples) == 3 * 2 * 3 * 2  # sources' people, others, what is shown, other targets
-    drawn = TransferSamples(table, _people(3), seed=0).draw(0, batch=60)
+    drawn = TransferSamples(table, _rows(table, _people(3)), seed=0).draw(0, batch=60)
     for source, target, truth in _photos(table, np.concatenate([triples, drawn])):
         assert (source["expression"], source["intensity"]) == (
             truth["expression"],
@@ -276,15 +240,64 @@ def test_photos_of_a_sequence_share_one_truth() -> None:
         {"path": f"{p}{e}{f}", "person": p, "expression": e, "frame": f}
         for p, e, f in product("ab", ("neutral", "happy"), range(3))
     )
-    triples = evaluation_triples(table, ["a", "b"], limit=1000, seed=0)
+    triples = evaluation_triples(table, np.arange(len(table)))
     assert len(triples) == 2 * 2 * 3 * 3  # ways, expressions, sources, targets
     assert set(table.loc[triples[:, 2], "frame"]) == {0}
 
 
-def test_nothing_to_measure_is_told() -> None:
+def test_nothing_to_measure_is_an_empty_table() -> None:
     for table, people in ((_table(), ["000"]), (_table(expressions=("happy",)), _people(6))):
-        with pytest.raises(TooFewPeople, match="no two unseen people"):
-            evaluation_triples(table, people, limit=10, seed=0)
+        assert evaluation_triples(table, _rows(table, people)).shape == (0, 3)
+    assert evaluation_triples(_table(), np.arange(18), limit=0).shape == (0, 3)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_people_can_be_paired_with_themselves(table) -> None:
+    triples = evaluation_triples(table, np.arange(len(table)), same_person=True)
+    expected = 0
+    for (_, source), (_, target) in product(table.iterrows(), repeat=2):
+        alike = table["person"] == source["person"]
+        alike &= (table["expression"] == source["expression"]) & (table["yaw"] == source["yaw"])
+        expected += bool(
+            source["person"] == target["person"]
+            and source["gaze"] == "frontal"
+            and source["yaw"] == target["yaw"]
+            and source["expression"] != target["expression"]
+            and (alike & (table["gaze"] == target["gaze"])).any()
+        )
+    assert len(triples) == expected
+    for source, target, truth in _photos(table, triples):
+        assert source["person"] == target["person"] == truth["person"]
+        assert source["expression"] == truth["expression"] != target["expression"]
+        assert target["gaze"] == truth["gaze"]
+
+
+def test_each_of_the_three_can_be_held_to_rows_of_its_own() -> None:
+    table = _table(people=6)
+    sources, targets = _rows(table, ["000"]), _rows(table, ["001", "002"])
+    truths = targets[::2]
+    triples = evaluation_triples(table, truths, sources=sources, targets=targets)
+    whole = evaluation_triples(table, np.arange(len(table)))
+    kept = np.isin(whole[:, 0], sources) & np.isin(whole[:, 1], targets)
+    assert (triples == whole[kept & np.isin(whole[:, 2], truths)]).all() and len(triples)
+
+
+@pytest.mark.parametrize("table", TABLES[3:6])
+def test_an_epoch_can_be_every_pair_once(table) -> None:
+    rows = _rows(table, _people(7)[1:6])
+    samples = PairSamples(table, rows, seed=1)
+    everything = sorted(map(tuple, evaluation_triples(table, rows).tolist()))
+    assert len(samples) == len(everything) and samples.rows.tolist() == rows.tolist()
+    batch = 7
+    steps = -(-2 * len(samples) // batch)
+    drawn = np.concatenate([samples.draw(step, batch) for step in range(steps)])
+    first, second = drawn[: len(samples)], drawn[len(samples) : 2 * len(samples)]
+    assert sorted(map(tuple, first.tolist())) == everything
+    assert sorted(map(tuple, second.tolist())) == everything
+    assert (first != second).any()
+    assert (PairSamples(table, rows, seed=1).draw(5, 8) == samples.draw(5, 8)).all()
+    with pytest.raises(TooFewPeople, match="no two training people"):
+        PairSamples(_table(people=1), np.arange(3), seed=0)
 
 
 def test_frames_of_sequences_of_different_length_pair_to_the_nearest_tenth() -> None:
@@ -296,7 +309,7 @@ def test_frames_of_sequences_of_different_length_pair_to_the_nearest_tenth() -> 
             row = {"path": f"{number}_{frame}", "person": _people(4)[number]}
             rows.append(row | {"expression": word, "intensity": intensity, "frame": frame})
     table = photo_table(rows)
-    samples = TransferSamples(table, _people(4), seed=0)
+    samples = TransferSamples(table, _rows(table, _people(4)), seed=0)
     peaks = (table["intensity"] == 1).sum()
     assert len(samples) > 0.9 * len(table) > peaks
     triples = samples.draw(0, 64)
@@ -304,6 +317,6 @@ def test_frames_of_sequences_of_different_length_pair_to_the_nearest_tenth() -> 
     assert (source["expression"].to_numpy() == truth["expression"].to_numpy()).all()
     difference = np.abs(source["intensity"].to_numpy() - truth["intensity"].to_numpy())
     assert 0 < difference.max() <= 0.1 + 1e-9
-    measured = evaluation_triples(table, _people(2), 10_000, seed=0)
+    measured = evaluation_triples(table, _rows(table, _people(2)), 10_000)
     given = table["intensity"].to_numpy()[measured]
     assert np.abs(given[:, SOURCE] - given[:, TRUTH]).max() <= 0.1 + 1e-9

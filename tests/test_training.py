@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +17,12 @@ from expr_lib.errors import BrokenCheckpoint, OutputExists, OutputFailed
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
 from expr_lib.methods.paper import PaperModel, TransferLearner
-from expr_lib.training import CHECKPOINT, TrainingDiverged, rate_factor, read_tensors, train
+from expr_lib.splits import split_photos
+from expr_lib.training import BEST, CHECKPOINT, TrainingDiverged, rate_factor, read_tensors, train
 
 STEPS = 40
+WORTH = {10: 0.0, 20: 3.0, 30: 1.0, 40: 2.0}
+"""What the toy's networks are worth at each look: the second is the best."""
 
 
 class Killed(BaseException):
@@ -28,7 +32,7 @@ class Killed(BaseException):
 class ToyLearner:
     """Noise to noise: a network with dropout and BatchNorm, so that every kind of state matters."""
 
-    batch, probes = 4, 4
+    batch, epoch, probes = 4, 20, 4
 
     def __init__(self, stop_at: int | None = None, bad_at: int | None = None) -> None:
         torch.manual_seed(1)
@@ -52,6 +56,9 @@ class ToyLearner:
 
     def probe(self) -> dict[str, float]:
         return {"weight": float(self.net[0].weight.abs().sum().item())}
+
+    def worth(self, row: Mapping[str, float]) -> float:
+        return WORTH[int(row["step"])]
 
 
 def run_toy(folder: Path, key: str = "k", **options: int) -> ToyLearner:
@@ -97,7 +104,28 @@ def test_the_csv_files_cover_the_run(undisturbed: tuple[ToyLearner, Path]) -> No
     assert losses["step"].iloc[-1] == STEPS
     assert losses["images"].iloc[-1] == STEPS * ToyLearner.batch
     assert list(curve["step"]) == [10, 20, 30, 40]
+    assert list(curve["epochs"]) == [2, 4, 6, 8]  # 4 examples a step, 20 an epoch
+    assert list(curve["kept"]) == [False, True, False, False]
     assert losses["seconds"].is_monotonic_increasing
+
+
+def test_the_best_networks_are_kept(
+    undisturbed: tuple[ToyLearner, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curve = pd.read_csv(undisturbed[1] / "curve.csv").set_index("step")
+    kept = undisturbed[0].probe()["weight"]
+    assert kept == pytest.approx(curve["weight"][20]) != pytest.approx(curve["weight"][40])
+    monkeypatch.setattr(ToyLearner, "worth", lambda _, row: 1.0)  # of equals the last
+    last = run_toy(tmp_path)
+    assert last.probe()["weight"] == pytest.approx(curve["weight"][40])
+
+
+def test_a_lost_file_of_the_best_networks_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run_toy(tmp_path, stop_at=25)
+    (tmp_path / BEST).unlink()
+    with pytest.raises(BrokenCheckpoint, match=r"best\.safetensors"):
+        run_toy(tmp_path)
 
 
 def test_another_seed_trains_otherwise(
@@ -200,10 +228,11 @@ class StopsAt:
 
 def make_learner(stage: str, faces: FaceSet, *overrides: str) -> FusionLearner | TransferLearner:
     settings = load_settings("smoke", [*SMALL, *overrides])
+    split = split_photos(faces.table)
     if stage == "fusion":
-        return FusionLearner(faces, settings)
+        return FusionLearner(faces, split, settings)
     torch.manual_seed(0)
-    return TransferLearner(faces, LandmarkFusion(build_fusion(settings.fusion)), settings)
+    return TransferLearner(faces, split, LandmarkFusion(build_fusion(settings.fusion)), settings)
 
 
 @pytest.mark.parametrize("stage", ["fusion", "transfer"])
@@ -233,7 +262,7 @@ def test_fusion_learns_more_than_copying(cycle: str, faces: FaceSet, tmp_path: P
     learner = make_learner("fusion", faces, f"fusion.cycle={cycle}", "fusion.images=9600")
     train(learner, steps=learner.steps, folder=tmp_path, key="k", seed=0, title="fusion")
     found = learner.probe()
-    assert found["error"] < 0.9 * found["error_copy"]
+    assert found["test_error"] < 0.9 * found["test_error_copy"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 
 from expr_lib.config import RunSettings
 from expr_lib.faceset import FaceSet
+from expr_lib.splits import Split
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Method(ABC):
     title: ClassVar[str]
 
     @abstractmethod
-    def fit(self, faces: FaceSet, settings: RunSettings, folder: Path) -> None:
+    def fit(self, faces: FaceSet, split: Split, settings: RunSettings, folder: Path) -> None:
         """Learn from the training people of a FaceSet; state that survives a kill goes into
         `folder`."""
 

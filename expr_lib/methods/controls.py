@@ -10,6 +10,7 @@ from expr_lib.config import RunSettings
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.fusion import LandmarkFusion
+from expr_lib.splits import Split
 
 _FRAME = np.array(
     [[x, y] for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0) if (x, y) != (0.5, 0.5)]
@@ -23,7 +24,7 @@ class CopyTarget(Method):
     name = "copy"
     title = "copy target"
 
-    def fit(self, faces: FaceSet, settings: RunSettings, folder: Path) -> None:
+    def fit(self, faces: FaceSet, split: Split, settings: RunSettings, folder: Path) -> None:
         """Nothing to learn."""
 
     def generate(self, source: FaceBatch, target: FaceBatch) -> np.ndarray:
@@ -49,7 +50,7 @@ class WarpTarget(Method):
     def __init__(self, fusion: LandmarkFusion) -> None:
         self.fusion = fusion
 
-    def fit(self, faces: FaceSet, settings: RunSettings, folder: Path) -> None:
+    def fit(self, faces: FaceSet, split: Split, settings: RunSettings, folder: Path) -> None:
         """Nothing to learn beyond Φ."""
 
     def generate(self, source: FaceBatch, target: FaceBatch) -> np.ndarray:

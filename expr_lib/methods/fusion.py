@@ -23,11 +23,9 @@ from expr_lib.samples import (
     SOURCE,
     TARGET,
     TRUTH,
-    TransferSamples,
-    evaluation_triples,
-    split_people,
     strength_of,
 )
+from expr_lib.splits import Split
 from expr_lib.training import put_weights, rate_factor, read_tensors, save_tensors, set_rate, train
 
 MODEL = "model.safetensors"
@@ -51,15 +49,17 @@ class FusionLearner:
 
     probes = 10
 
-    def __init__(self, faces: FaceSet, settings: RunSettings) -> None:
+    def __init__(self, faces: FaceSet, split: Split, settings: RunSettings) -> None:
         self.settings = settings.fusion
         self.batch = self.settings.batch
         self.seed = settings.seed
-        split = split_people(faces.people, settings.fold)
-        self.samples = TransferSamples(faces.table, split.train, settings.seed)
-        self.steps = self.settings.steps(len(self.samples))
+        self.samples = split.samples(settings.seed, self.settings.epoch)
+        self.epoch = len(self.samples)
+        self.steps = self.settings.steps(self.epoch)
         self.points = torch.from_numpy(np.array(faces.landmarks))
-        self.triples = evaluation_triples(faces.table, split.test, 2000, settings.seed)
+        self.probed = {
+            part: split.pairs(part, 2000, settings.seed) for part in ("validation", "test")
+        }
         self.mates = _Mates(faces, self.samples.rows)
 
         torch.manual_seed(settings.seed)
@@ -162,15 +162,20 @@ class FusionLearner:
         return loss
 
     def probe(self) -> dict[str, float]:
-        """Landmark error to the truth, % of the eye distance, on unseen people; beside it that of
-        copying."""
+        """Landmark error to the truth, % of the eye distance, on validation and test people; beside
+        it that of copying."""
         fusion = LandmarkFusion(self.trained)
-        source, target, truth = (self.points.numpy()[self.triples[:, i]] for i in range(3))
-        fused = fusion.fuse(source, target)
-        return {
-            "error": float(landmark_error(fused, truth).mean()),
-            "error_copy": float(landmark_error(target, truth).mean()),
-        }
+        row: dict[str, float] = {}
+        for part, triples in self.probed.items():
+            source, target, truth = (self.points.numpy()[triples[:, i]] for i in range(3))
+            fused = fusion.fuse(source, target)
+            row[f"{part}_error"] = float(landmark_error(fused, truth).mean())
+            row[f"{part}_error_copy"] = float(landmark_error(target, truth).mean())
+        return row
+
+    def worth(self, row: Mapping[str, float]) -> float:
+        """The smaller the validation people's error, the better; or the later."""
+        return row["step"] if self.settings.keep == "last" else -row["validation_error"]
 
 
 class _Mates:
@@ -244,9 +249,11 @@ class LandmarkFusion:
         return self.network.fuse(*given).cpu().numpy()
 
     @classmethod
-    def fit(cls, faces: FaceSet, settings: RunSettings, folder: Path, key: str) -> Self:
+    def fit(
+        cls, faces: FaceSet, split: Split, settings: RunSettings, folder: Path, key: str
+    ) -> Self:
         """Train Φ on the training people; goes on from a checkpoint in `folder`."""
-        learner = FusionLearner(faces, settings)
+        learner = FusionLearner(faces, split, settings)
         train(
             learner,
             steps=learner.steps,

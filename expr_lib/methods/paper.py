@@ -32,14 +32,8 @@ from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.unet import UNet
 from expr_lib.photos import as_grey
 from expr_lib.points import flip_points
-from expr_lib.samples import (
-    SOURCE,
-    TARGET,
-    TRUTH,
-    TransferSamples,
-    evaluation_triples,
-    split_people,
-)
+from expr_lib.samples import SOURCE, TARGET, TRUTH
+from expr_lib.splits import PARTS, Split
 from expr_lib.training import (
     choose_device,
     put_weights,
@@ -55,15 +49,17 @@ class TransferLearner:
     """One step of Eq. 9: the generator paints once; D_I learns from it (Eq. 7), then the generator
     learns."""
 
-    def __init__(self, faces: FaceSet, fusion: LandmarkFusion, settings: RunSettings) -> None:
+    def __init__(
+        self, faces: FaceSet, split: Split, fusion: LandmarkFusion, settings: RunSettings
+    ) -> None:
         self.run = settings
         self.settings = s = settings.transfer
         self.batch, self.probes = s.batch, s.curve_points
         self.device = choose_device()
         self.precision = working_precision(s.precision, self.device)
-        split = split_people(faces.people, settings.fold)
-        self.samples = TransferSamples(faces.table, split.train, settings.seed)
-        self.steps = s.steps(len(self.samples))
+        self.samples = split.samples(settings.seed, s.epoch)
+        self.epoch = len(self.samples)
+        self.steps = s.steps(self.epoch)
         rows = self.samples.rows
         self.place = np.full(len(faces), -1)
         self.place[rows] = np.arange(len(rows))
@@ -93,14 +89,12 @@ class TransferLearner:
             "generator": self.optimiser,
             "discriminator": self.optimiser_d,
         }
-        self._prepare_probe(faces, split.test)
-
-    def _prepare_probe(self, faces: FaceSet, people: tuple[str, ...]) -> None:
-        triples = evaluation_triples(faces.table, people, self.settings.curve_pairs, self.run.seed)
-        source, target, truth = (
-            FaceBatch.of(faces, triples[:, column], self.run.size) for column in range(3)
-        )
-        self.probe_pair, self.probe_truth, self.probe_grey = (source, target), truth, faces.grey
+        self.grey = faces.grey
+        self.probed = {}
+        for part in PARTS[1:]:
+            triples = split.pairs(part, s.curve_pairs, settings.seed)
+            batches = [FaceBatch.of(faces, triples[:, i], settings.size) for i in range(3)]
+            self.probed[part] = batches
 
     def _autocast(self) -> AbstractContextManager[None]:
         lower = self.precision != torch.float32
@@ -182,18 +176,26 @@ class TransferLearner:
         return loss
 
     def probe(self) -> dict[str, float]:
-        """SSIM, PSNR and mouth PSNR (dB) on a few transfers between unseen people: Figures 5 and
-        6."""
+        """SSIM, PSNR and mouth PSNR (dB) on a few transfers between validation and test people:
+        Figures 5 and 6."""
         method = PaperModel(LandmarkFusion(self.fusion), self.generator, self.run)
-        results = method.generate(*self.probe_pair)
-        results = as_grey(results) if self.probe_grey else results
-        rows = list(zip(results, self.probe_truth.photos, self.probe_truth.points, strict=True))
         window = self.run.evaluation.ssim_window
-        return {
-            "ssim": float(np.mean([ssim(result, truth, window) for result, truth, _ in rows])),
-            "psnr": float(np.mean([psnr(result, truth) for result, truth, _ in rows])),
-            "psnr_mouth": float(np.mean([mouth_psnr(*row) for row in rows])),
-        }
+        row: dict[str, float] = {}
+        for part, (source, target, truth) in self.probed.items():
+            results = method.generate(source, target)
+            results = as_grey(results) if self.grey else results
+            cases = list(zip(results, truth.photos, truth.points, strict=True))
+            measured = {
+                "ssim": [ssim(result, photo, window) for result, photo, _ in cases],
+                "psnr": [psnr(result, photo) for result, photo, _ in cases],
+                "psnr_mouth": [mouth_psnr(*case) for case in cases],
+            }
+            row |= {f"{part}_{name}": float(np.mean(each)) for name, each in measured.items()}
+        return row
+
+    def worth(self, row: Mapping[str, float]) -> float:
+        """The higher the validation people's SSIM, the better; or the later."""
+        return row["step"] if self.settings.keep == "last" else row["validation_ssim"]
 
 
 class PaperModel(Method):
@@ -214,10 +216,12 @@ class PaperModel(Method):
         generator = build_generator(settings).to(choose_device()).to(memory_format=LAYOUT)
         return cls(fusion, generator, settings)
 
-    def fit(self, faces: FaceSet, settings: RunSettings, folder: Path, key: str = "") -> None:
+    def fit(
+        self, faces: FaceSet, split: Split, settings: RunSettings, folder: Path, key: str = ""
+    ) -> None:
         """Train Ω on the training people with the frozen Φ; goes on from a checkpoint in
         `folder`."""
-        learner = TransferLearner(faces, self.fusion, settings)
+        learner = TransferLearner(faces, split, self.fusion, settings)
         train(
             learner,
             steps=learner.steps,

@@ -14,6 +14,8 @@ _SHADOW_SIZE = 288
 _SPREAD = (0.060, 0.026, 0.014)
 """How far red, green and blue light creep under the skin, eye distances (after the red-widest
 profiles of Jensen et al. 2001)."""
+_TRUNCATE = 2.0
+"""Where these blurs end, standard deviations."""
 
 
 def shadow_map(seen: Array, faces: Array, frame: Array) -> tuple[Array, Array, float]:
@@ -186,20 +188,32 @@ def halved(picture: Array) -> Array:
     return out
 
 
+def _reach(filled: Array, margin: int) -> slice:
+    """From the first filled place to the last one, and a margin."""
+    places = np.flatnonzero(filled)
+    if len(places) == 0:
+        return slice(0, len(filled))
+    return slice(max(int(places[0]) - margin, 0), int(places[-1]) + margin + 1)
+
+
 def spread_under_skin(received: Array, flesh: Array, unit: float) -> Array:
     """Blur the light on flesh, red the widest: it leaves the skin beside where it fell.
 
-    returns  (size / 2, size / 2, 3)
+    returns  (size / 2, size / 2, 3); 0 far from flesh
     """
     weight = halved(flesh[:, :, None])[:, :, 0]
     light = halved(received * flesh[:, :, None])
-    for c, width in enumerate(_SPREAD):
-        sigma = max(width * unit / 2, 0.3)
-        light[:, :, c] = gaussian_filter(light[:, :, c], sigma, mode="nearest", truncate=2.0)
-        light[:, :, c] /= np.maximum(
-            gaussian_filter(weight, sigma, mode="nearest", truncate=2.0), 1e-3
+    widths = [max(width * unit / 2, 0.3) for width in _SPREAD]
+    margin = math.ceil(_TRUNCATE * max(widths)) + 1
+    box = _reach(weight.max(axis=1), margin), _reach(weight.max(axis=0), margin)
+    spread, weight = np.zeros_like(light), np.ascontiguousarray(weight[box])
+    for c, sigma in enumerate(widths):
+        blurred, blurred_weight = (
+            gaussian_filter(values, sigma, mode="nearest", truncate=_TRUNCATE)
+            for values in (np.ascontiguousarray(light[:, :, c][box]), weight)
         )
-    return light
+        spread[:, :, c][box] = blurred / np.maximum(blurred_weight, 1e-3)
+    return spread
 
 
 @njit(cache=True, fastmath=True)
