@@ -37,7 +37,7 @@ class Budget(Settings):
     images: int | None = Field(None, ge=1)
     batch: int = Field(8, ge=1)
     epoch: Literal["truths", "pairs"] = "truths"  # [14] each photo, or each ordered pair, once
-    keep: Literal["best", "last"] = "best"  # [22] by the validation people
+    keep: Literal["best", "last"] = "best"  # [22] by three validation people or more
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Budget":

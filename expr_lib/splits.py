@@ -19,6 +19,7 @@ FOLDS = 5
 _HELD_BACK = 8
 """One in so many of those to learn from is held back to choose by."""
 _FIRST_HELD_BACK = 3
+_FEWEST_TO_CHOOSE = 3
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
@@ -67,6 +68,11 @@ class Split:
     def people(self, part: Part) -> tuple[str, ...]:
         """The people who have photos in a part, sorted."""
         return tuple(sorted(self.table["person"].iloc[self._rows(part)].unique()))
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether the validation people are enough to choose by: that of one or two is chance."""
+        return len(self.people("validation")) >= _FEWEST_TO_CHOOSE
 
     @property
     def key(self) -> str:

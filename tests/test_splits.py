@@ -77,6 +77,15 @@ def test_every_photo_is_in_one_part(how: str, fold: int) -> None:
     assert split.key != split_photos(table, how, fold + 1).key
 
 
+def test_one_or_two_validation_people_choose_nothing() -> None:
+    assert [split_photos(_table(people)).can_choose for people in (6, 10, 30, 80)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
 def test_split_by_people_a_test_sees_test_people_only() -> None:
     split = split_photos(_table(30))
     triples = split.pairs("test", 10_000, seed=0)

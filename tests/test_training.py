@@ -17,7 +17,7 @@ from expr_lib.errors import BrokenCheckpoint, OutputExists, OutputFailed
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
 from expr_lib.methods.paper import PaperModel, TransferLearner
-from expr_lib.splits import split_photos
+from expr_lib.splits import Split, split_photos
 from expr_lib.training import BEST, CHECKPOINT, TrainingDiverged, rate_factor, read_tensors, train
 
 STEPS = 40
@@ -247,6 +247,23 @@ def test_each_stage_resumes_exactly(stage: str, faces: FaceSet, tmp_path: Path) 
     train(resumed, steps=whole.steps, folder=tmp_path / "killed", **options)
     for name, module in whole.modules.items():
         assert_same_weights(module, resumed.modules[name])
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_validation_people_choose_when_they_are_enough(
+    faces: FaceSet, enough: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Split, "can_choose", enough)
+    for stage, chosen, better in (
+        ("fusion", "validation_error", -1),
+        ("transfer", "validation_ssim", 1),
+    ):
+        early = {"step": 1.0, chosen: 0.5 + 0.1 * better, "test_error": 9.0, "test_ssim": 0.0}
+        late = {"step": 2.0, chosen: 0.5, "test_error": 0.0, "test_ssim": 1.0}
+        learner = make_learner(stage, faces)
+        assert (learner.worth(early) > learner.worth(late)) == enough
+        last = make_learner(stage, faces, f"{stage}.keep=last")
+        assert last.worth(late) > last.worth(early)
 
 
 def test_looking_at_the_progress_does_not_stop_it(faces: FaceSet) -> None:

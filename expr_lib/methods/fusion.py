@@ -60,6 +60,7 @@ class FusionLearner:
         self.probed = {
             part: split.pairs(part, 2000, settings.seed) for part in ("validation", "test")
         }
+        self.keeps_best = self.settings.keep == "best" and split.can_choose
         self.mates = _Mates(faces, self.samples.rows)
 
         torch.manual_seed(settings.seed)
@@ -175,7 +176,7 @@ class FusionLearner:
 
     def worth(self, row: Mapping[str, float]) -> float:
         """The smaller the validation people's error, the better; or the later."""
-        return row["step"] if self.settings.keep == "last" else -row["validation_error"]
+        return -row["validation_error"] if self.keeps_best else row["step"]
 
 
 class _Mates:

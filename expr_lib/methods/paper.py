@@ -89,6 +89,7 @@ class TransferLearner:
             "generator": self.optimiser,
             "discriminator": self.optimiser_d,
         }
+        self.keeps_best = s.keep == "best" and split.can_choose
         self.grey = faces.grey
         self.probed = {}
         for part in PARTS[1:]:
@@ -195,7 +196,7 @@ class TransferLearner:
 
     def worth(self, row: Mapping[str, float]) -> float:
         """The higher the validation people's SSIM, the better; or the later."""
-        return row["step"] if self.settings.keep == "last" else row["validation_ssim"]
+        return row["validation_ssim"] if self.keeps_best else row["step"]
 
 
 class PaperModel(Method):
