@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from expr_lib.errors import BadSetting
 from expr_lib.sources.synthetic import shading
@@ -35,8 +34,6 @@ _MOST_GAZE = 35
 """An eye turns no further."""
 _MOST_WEIGHT = 2
 _GRAIN = 0.006
-_SRGB_TOP = 1.1
-"""Linear light at the end of the table."""
 
 
 @dataclass(frozen=True)
@@ -309,27 +306,13 @@ def _reduce(picture: Array, size: int) -> Array:
 
 def _develop(image: Array, light: Light, grain_seed: int) -> Array:
     """Linear (H, W, 3) to uint8: exposure, a soft shoulder, sRGB, a little grain."""
+    image = np.clip(image * np.float32(light.exposure), 0, 5)
+    image = image / (1 + np.float32(0.18) * image) * np.float32(1.10)
+    steps = np.sqrt(image) * (len(_SRGB) - 1) / _SRGB_TOP  # finer steps in the dark
+    levels = _SRGB[np.minimum(steps.astype(np.int32), len(_SRGB) - 1)]
     rng = np.random.default_rng(grain_seed)
-    grain = rng.standard_normal(image.shape, dtype=np.float32)
-    return _expose(image, np.float32(light.exposure), grain, _SRGB)
-
-
-@njit(cache=True)
-def _expose(image: Array, exposure: np.float32, grain: Array, table: Array) -> Array:
-    last, top = np.float32(len(table) - 1), np.float32(_SRGB_TOP)
-    out = np.empty(image.shape, np.uint8)
-    for y in range(image.shape[0]):
-        for x in range(image.shape[1]):
-            for c in range(3):
-                light = min(max(image[y, x, c] * exposure, np.float32(0)), np.float32(5))
-                light = light / (np.float32(1) + np.float32(0.18) * light) * np.float32(1.1)
-                step = np.sqrt(light) * last / top  # finer steps in the dark
-                level = table[min(int(step), len(table) - 1)]
-                level += np.float32(255 * _GRAIN) * grain[y, x, c]
-                out[y, x, c] = int(
-                    min(max(level, np.float32(0)), np.float32(255)) + np.float32(0.5)
-                )
-    return out
+    levels += 255 * _GRAIN * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.ascontiguousarray((np.clip(levels, 0, 255) + np.float32(0.5)).astype(np.uint8))
 
 
 def _srgb_table() -> Array:
@@ -338,5 +321,6 @@ def _srgb_table() -> Array:
     return (255 * curve).astype(np.float32)
 
 
+_SRGB_TOP = 1.1
 _SRGB = _srgb_table()
 """sRGB levels of linear light, by its square root."""

@@ -201,18 +201,19 @@ def spread_under_skin(received: Array, flesh: Array, unit: float) -> Array:
 
     returns  (size / 2, size / 2, 3); 0 far from flesh
     """
-    weight = halved(flesh[:, :, None])[:, :, 0]
-    light = halved(received * flesh[:, :, None])
     widths = [max(width * unit / 2, 0.3) for width in _SPREAD]
     margin = math.ceil(_TRUNCATE * max(widths)) + 1
-    box = _reach(weight.max(axis=1), margin), _reach(weight.max(axis=0), margin)
-    spread, weight = np.zeros_like(light), np.ascontiguousarray(weight[box])
+    rows, columns = (_reach(flesh.max(axis).reshape(-1, 2).max(1), margin) for axis in (1, 0))
+    box = slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
+    near = flesh[box][:, :, None]
+    weight, light = halved(near)[:, :, 0], halved(received[box] * near)
+    spread = np.zeros((len(flesh) // 2, len(flesh) // 2, 3), np.float32)
     for c, sigma in enumerate(widths):
         blurred, blurred_weight = (
             gaussian_filter(values, sigma, mode="nearest", truncate=_TRUNCATE)
-            for values in (np.ascontiguousarray(light[:, :, c][box]), weight)
+            for values in (light[:, :, c], weight)
         )
-        spread[:, :, c][box] = blurred / np.maximum(blurred_weight, 1e-3)
+        spread[rows, columns, c] = blurred / np.maximum(blurred_weight, 1e-3)
     return spread
 
 
