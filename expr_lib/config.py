@@ -167,6 +167,7 @@ class RunSettings(Settings):
     seed: int = Field(0, ge=0, lt=2**31)
     split: str = "people"  # [8] people, images, or a CSV file with the columns person and part
     fold: int = Field(0, ge=0, le=4)
+    source_gaze: Literal["frontal", "any"] = "frontal"  # [17]
     landmarks: Literal["dlib", "true"] = "dlib"
     threads: int = Field(0, ge=0)
     checkpoint_seconds: float = Field(30.0, ge=0)

@@ -197,7 +197,7 @@ class Run:
         own = self.folder / SPLIT
         if how not in ("people", "images") and not Path(how).is_file() and own.is_file():
             how = str(own)
-        return split_photos(table, how, self.settings.fold)
+        return split_photos(table, how, self.settings.fold, self.settings.source_gaze)
 
     def _draw_photos(self, folder: Path) -> None:
         s = self.settings.synthetic
@@ -217,6 +217,7 @@ class Run:
             "seed": s.seed,
             "split": s.split,
             "fold": s.fold,
+            "source_gaze": s.source_gaze,
             "parts": self.split().key,
             "fusion": s.fusion.model_dump(mode="json"),
         }

@@ -24,22 +24,30 @@ def strength_of(table: pd.DataFrame) -> NDArray[np.int64]:
     return np.rint(table["intensity"].to_numpy() * 10).astype(np.int64)
 
 
+def may_drive(table: pd.DataFrame, source_gaze: str) -> NDArray[np.bool_]:
+    """Whether each photo (N,) may be a source: its gaze is frontal, or `source_gaze` is any."""
+    return (table["gaze"].to_numpy() == "frontal") | (source_gaze == "any")
+
+
 class TransferSamples:
     """Triples (source, target, truth) among some photos of a table, as choice [14] says.
 
     A photo can be a truth when another person shows the same expression, as strongly, with a
-    frontal gaze to the same camera. Indices are rows of the table.
+    frontal gaze (any gaze, if `source_gaze` is any) to the same camera. Indices are rows of the
+    table.
 
     rows    (M,) rows to choose from
     raises  TooFewPeople when no two people show the same expression
     """
 
-    def __init__(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> None:
+    def __init__(
+        self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int, source_gaze: str = "frontal"
+    ) -> None:
         self.seed = seed
         rows = np.sort(rows)
         chosen = table.iloc[rows]
         self._targets = _Groups(rows, _codes(chosen, ["person", "gaze", "yaw"]))
-        drivers = chosen["gaze"].to_numpy() == "frontal"
+        drivers = may_drive(chosen, source_gaze)
         shown = chosen.assign(strength=strength_of(chosen))
         expressions = _codes(shown, ["expression", "strength", "yaw"])
         persons = _codes(chosen, ["person"])
@@ -136,10 +144,12 @@ class PairSamples:
     raises  TooFewPeople when there is no such triple
     """
 
-    def __init__(self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int) -> None:
+    def __init__(
+        self, table: pd.DataFrame, rows: NDArray[np.int64], seed: int, source_gaze: str = "frontal"
+    ) -> None:
         self.seed = seed
         self.rows = np.sort(rows)
-        self._triples = evaluation_triples(table, rows)
+        self._triples = evaluation_triples(table, rows, source_gaze=source_gaze)
         if len(self._triples) == 0:
             raise TooFewPeople(NOTHING_TO_LEARN)
         self._all = np.arange(len(self._triples)).tobytes()
@@ -164,13 +174,15 @@ def evaluation_triples(
     sources: NDArray[np.int64] | None = None,
     targets: NDArray[np.int64] | None = None,
     same_person: bool = False,
+    source_gaze: str = "frontal",
 ) -> np.ndarray:
     """All pairs (source, target) of different people that have a truth, or a seeded choice of them
     [21].
 
-    The source looks ahead. The truth is the first photo of the target's person with the source's
-    expression, as strong, and the target's gaze and camera. Pairs whose target shows the wanted
-    expression already are left out: copying would be perfect there.
+    The source looks ahead, or anywhere if `source_gaze` is any [17]. The truth is the first photo
+    of the target's person with the source's expression, as strong, and the target's gaze and
+    camera. Pairs whose target shows the wanted expression already are left out: copying would be
+    perfect there.
     table             photo table or faces.csv
     truths            (N,) rows that a truth may be
     sources, targets  rows that these may be; the same by default
@@ -198,7 +210,7 @@ def evaluation_triples(
         right = first[person[rows], word[source], gaze[rows], yaw[rows]]
         return rows[right >= 0], right[right >= 0]
 
-    drivers = sources[(table["gaze"].to_numpy() == "frontal")[sources]]
+    drivers = sources[may_drive(table, source_gaze)[sources]]
     counts = np.array([len(pairs_of(source)[0]) for source in drivers], dtype=np.int64)
     chosen = np.arange(counts.sum())
     if limit is not None and len(chosen) > limit:

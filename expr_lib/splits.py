@@ -32,11 +32,13 @@ class Split:
     table      photo table or faces.csv, N rows
     parts      (N,) the part of each row
     by_people  whether nobody is in two parts; otherwise no photo is, which is optimistic
+    gaze       which gaze a source has [17]: frontal or any
     """
 
     table: pd.DataFrame
     parts: NDArray[np.str_]
     by_people: bool = True
+    gaze: str = "frontal"
 
     def __post_init__(self) -> None:
         """Raise LeakySplit for a person in two parts of a split by people."""
@@ -86,7 +88,7 @@ class Split:
                pair that has a truth
         """
         reading = PairSamples if epoch == "pairs" else TransferSamples
-        return reading(self.table, self.train, seed)
+        return reading(self.table, self.train, seed, self.gaze)
 
     def pairs(
         self, part: Part, limit: int, seed: int, same_person: bool = False
@@ -106,6 +108,7 @@ class Split:
             sources=own if self.by_people and part == "test" else more,
             targets=own if self.by_people else more,
             same_person=same_person,
+            source_gaze=self.gaze,
         )
         if len(triples) == 0 and not same_person:
             raise TooFewPeople(
@@ -144,7 +147,9 @@ def _in_parts(ordered: Sequence[str], test: Sequence[str]) -> dict[str, Part]:
     return parts | dict.fromkeys(learning[_FIRST_HELD_BACK::_HELD_BACK], "validation")
 
 
-def split_photos(table: pd.DataFrame, how: str = "people", fold: int = 0) -> Split:
+def split_photos(
+    table: pd.DataFrame, how: str = "people", fold: int = 0, source_gaze: str = "frontal"
+) -> Split:
     """Split a photo table.
 
     how     people; images, photos 8:2 in a seeded order, whoever they show (optimistic); or the
@@ -158,7 +163,7 @@ def split_photos(table: pd.DataFrame, how: str = "people", fold: int = 0) -> Spl
         shuffled = [str(place) for place in order]
         by_photo = _in_parts(shuffled, shuffled[fold::FOLDS])
         parts = [by_photo[str(row)] for row in range(len(table))]
-        return Split(table, np.array(parts), by_people=False)
+        return Split(table, np.array(parts), by_people=False, gaze=source_gaze)
     known = split_people(table["person"], fold) if how == "people" else _read_people(Path(how))
     people = table["person"]
     if strangers := sorted(set(people) - set(known)):
@@ -166,7 +171,7 @@ def split_photos(table: pd.DataFrame, how: str = "people", fold: int = 0) -> Spl
             f"{how} gives no part to {len(strangers)} of the people, such as {strangers[0]}; add "
             "them, or leave out their photos"
         )
-    split = Split(table, np.array([known[person] for person in people]))
+    split = Split(table, np.array([known[person] for person in people]), gaze=source_gaze)
     if len(split.people("test")) < 2:
         raise TooFewPeople(f"{how} names fewer than two test people of this set")
     return split

@@ -11,6 +11,7 @@ import pytest
 from expr_lib.errors import TooFewPeople
 from expr_lib.photos import photo_table
 from expr_lib.samples import SOURCE, TRUTH, PairSamples, TransferSamples, evaluation_triples
+from expr_lib.splits import split_photos
 
 
 def _people(count: int) -> list[str]:
@@ -249,6 +250,23 @@ def test_nothing_to_measure_is_an_empty_table() -> None:
     for table, people in ((_table(), ["000"]), (_table(expressions=("happy",)), _people(6))):
         assert evaluation_triples(table, _rows(table, people)).shape == (0, 3)
     assert evaluation_triples(_table(), np.arange(18), limit=0).shape == (0, 3)
+
+
+def test_a_source_may_look_anywhere_when_asked() -> None:
+    table = _table(people=4, gazes=("frontal", "left"))
+    rows = np.arange(len(table))
+    ahead, anywhere = (evaluation_triples(table, rows, source_gaze=g) for g in ("frontal", "any"))
+    assert len(anywhere) == 2 * len(ahead)
+    gaze = table["gaze"].to_numpy()
+    assert set(gaze[ahead[:, SOURCE]]) == {"frontal"}
+    drawn = TransferSamples(table, rows, 0, "any").draw(0, 100)
+    assert set(gaze[drawn[:, SOURCE]]) == {"frontal", "left"}
+    assert len(PairSamples(table, rows, 0, "any")) == len(anywhere)
+    split = split_photos(_table(people=12, gazes=("frontal", "left")), source_gaze="any")
+    triples = split.pairs("test", 10_000, 0)
+    assert set(split.table["gaze"].to_numpy()[triples[:, SOURCE]]) == {"frontal", "left"}
+    nobody_ahead = _table(people=4, gazes=("left",))
+    assert len(TransferSamples(nobody_ahead, np.arange(12), 0, "any")) == 12
 
 
 @pytest.mark.parametrize("table", TABLES)

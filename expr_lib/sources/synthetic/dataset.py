@@ -176,7 +176,8 @@ def _draw_person(folder: Path, number: int, settings: dict[str, Any]) -> None:
         )
         path = folder / photo_path(name, shot.name)
         with whole_file(path) as temporary:
-            Image.fromarray(drawn.image).save(temporary, format="PNG")
+            # level 1 is four times as fast as the default and an eighth larger
+            Image.fromarray(drawn.image).save(temporary, format="PNG", compress_level=1)
         landmarks = drawn.landmarks.tolist()
         card["photos"][shot.name] = {"sha256": file_sha256(path), "landmarks": landmarks}
     card["photos"] = {shot.name: card["photos"][shot.name] for shot in shots_of(settings)}
