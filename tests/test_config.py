@@ -79,7 +79,8 @@ def test_paper_takes_the_first_reading_of_every_open_choice() -> None:
 def test_the_defaults_of_the_classes_are_the_papers() -> None:
     plain, paper = _leaves(RunSettings()), _leaves(load_settings("paper"))
     changed = {name for name in plain if plain[name] != paper[name]}
-    assert changed == {"synthetic.people", "transfer.precision", "evaluation.pairs"}
+    measured = {"evaluation.pairs", "evaluation.same_person_pairs"}
+    assert changed == {"synthetic.people", "transfer.precision", *measured}
 
 
 def test_an_unknown_preset_names_all_four() -> None:
@@ -150,10 +151,10 @@ def test_exactly_one_budget() -> None:
 
 
 def test_a_budget_in_steps() -> None:
-    assert Budget(epochs=3, batch=8).steps(photos=40) == 15
-    assert Budget(images=800, batch=8).steps(photos=40) == 100
-    assert Budget(images=800, batch=8).steps(photos=9999) == 100
-    assert Budget(images=1, batch=64).steps(photos=40) == 1  # never nothing
+    assert Budget(epochs=3, batch=8).steps(triples=40) == 15
+    assert Budget(images=800, batch=8).steps(triples=40) == 100
+    assert Budget(images=800, batch=8).steps(triples=9999) == 100
+    assert Budget(images=1, batch=64).steps(triples=40) == 1  # never nothing
 
 
 # --- mistakes
