@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from expr_lib import reproduce as book
 from expr_lib.__main__ import main
 from expr_lib.config import load_settings
+from expr_lib.faceset import FaceSet
 from expr_lib.files import read_json
 from expr_lib.runs import Run
 
@@ -93,13 +94,19 @@ def test_a_chapter_that_fails_is_named(
 def test_overrides_reach_the_chapters(
     tmp_path: Path, small_faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = "assert (preset, overrides, source) == ('smoke', 'seed=3 fold=1', 'synthetic')"
+    people = FaceSet.load(small_faces).people
+    parts = ["test"] * 3 + ["train"] * (len(people) - 3)
+    file = tmp_path / "mine.csv"
+    pd.DataFrame({"person": people, "part": parts}).to_csv(file, index=False)
+    wanted = ("smoke", f"seed=3 fold=1 split={file}", "synthetic")  # chapters have another folder
+    check = f"assert (preset, overrides, source) == {wanted}"
     only = chapter(tmp_path, "01_only.ipynb", check)
     monkeypatch.setattr(book, "chapters", lambda: [only])
-    monkeypatch.setattr(book, "render_report", lambda run: "done")
-    settings = load_settings("smoke", ["seed=3", "fold=1"])
-    job = Run(tmp_path / "run", settings, faces_at=small_faces)
-    assert book.reproduce(job, ["seed=3", "fold=1"]).read_text() == "done"
+    monkeypatch.setattr(book, "render_report", lambda *_: "done")
+    monkeypatch.chdir(tmp_path)
+    overrides = ["seed=3", "fold = 1", "split=mine.csv"]
+    job = Run(tmp_path / "run", load_settings("smoke", overrides), faces_at=small_faces)
+    assert book.reproduce(job, overrides).read_text() == "done"
 
 
 def test_markdown_tables_become_html_and_nothing_else_does() -> None:
