@@ -1,6 +1,7 @@
 """Cross-validation: the whole training and measuring once a fold, so that everyone is measured
 unseen once."""
 
+import numpy as np
 import pandas as pd
 
 from expr_lib.errors import BadSetting
@@ -50,10 +51,10 @@ def cross_validate(run: Run) -> str:
 
 def _as_markdown(together: pd.DataFrame, split: str) -> str:
     rows = together.groupby(["method", "measure"], sort=False)["mean"].agg(["mean", "std"])
-    people = together.groupby("fold")["people"].first()
+    pairs = together.groupby("fold")["pairs"].max().sum()
     lines = [
-        f"Cross-validation: {FOLDS} folds over {split}, measured on {people.sum()} people "
-        "altogether; mean of the folds' means ± their standard deviation.",
+        f"Cross-validation: {FOLDS} folds over {split}, {pairs} pairs altogether; mean of the "
+        "folds' means ± their standard deviation.",
         "",
         "| method | " + " | ".join(measure.title for measure in MEASURES) + " |",
         "|---" * (len(MEASURES) + 1) + "|",
@@ -61,6 +62,8 @@ def _as_markdown(together: pd.DataFrame, split: str) -> str:
     for method in together["method"].unique():
         cells = [
             f"{mean:.{m.decimals}f} ± {spread:.{m.decimals}f}"
+            if np.isfinite(mean)
+            else "no face found"
             for m in MEASURES
             for mean, spread in [rows.loc[(method, m.name)]]
         ]

@@ -43,6 +43,8 @@ def test_every_fold_is_trained_and_measured_once(small_faces: Path, tmp_path: Pa
     assert sorted(unseen) == list(FaceSet.load(small_faces).people)
     means = table[(table["method"] == "copy") & (table["measure"] == "ssim")]["mean"]
     assert f"| copy | {means.mean():.3f} ± {means.std():.3f} |" in text
+    assert "5 folds over people, 20 pairs altogether" in text
+    assert "nan" not in text
     assert not (tmp_path / "run" / "folds" / "2").exists()
     model = tmp_path / "run" / "folds" / "0" / "transfer" / "model.safetensors"
     before = model.stat().st_mtime_ns
