@@ -105,6 +105,7 @@ def main() -> None:
         "synthetic.expressions=all",
         "threads=2",
         "fusion.images=40000",
+        "fusion.keep=best",
         f"transfer.images={options.images}",
         "transfer.schedule=linear",
         "transfer.curve_points=6",

@@ -260,7 +260,7 @@ def test_validation_people_choose_when_they_are_enough(
     ):
         early = {"step": 1.0, chosen: 0.5 + 0.1 * better, "test_error": 9.0, "test_ssim": 0.0}
         late = {"step": 2.0, chosen: 0.5, "test_error": 0.0, "test_ssim": 1.0}
-        learner = make_learner(stage, faces)
+        learner = make_learner(stage, faces, f"{stage}.keep=best")
         assert (learner.worth(early) > learner.worth(late)) == enough
         last = make_learner(stage, faces, f"{stage}.keep=last")
         assert last.worth(late) > last.worth(early)
