@@ -147,8 +147,8 @@ def prepare(
 
 def train(
     stage: Annotated[Literal["fusion", "transfer"], tyro.conf.Positional],
-    faces: Path,
     run: Path,
+    faces: Path | None = None,
     preset: str = "laptop",
     set_: Overrides = (),
     overwrite: bool = False,
@@ -157,16 +157,20 @@ def train(
 
     Args:
         stage: fusion, or transfer (which trains fusion first when that is missing)
-        faces: folder of a FaceSet
         run: run folder
+        faces: folder of a FaceSet; without it the run goes on as it was started
         preset: smoke, laptop, colab or paper
         overwrite: replace finished work of other settings
     """
     from expr_lib.config import load_settings
     from expr_lib.runs import Run
 
-    settings = load_settings(preset, set_)
-    job = Run(run, settings, faces_at=faces, overwrite=overwrite)
+    if faces is None:
+        if set_ or overwrite or preset != "laptop":
+            raise BadSetting("a run goes on with its own settings; give --faces to start another")
+        job = Run.open(run)
+    else:
+        job = Run(run, load_settings(preset, set_), faces_at=faces, overwrite=overwrite)
     if stage == "fusion":
         job.fusion()
     else:

@@ -170,7 +170,9 @@ class RunSettings(Settings):
     source_gaze: Literal["frontal", "any"] = "frontal"  # [17]
     landmarks: Literal["dlib", "true"] = "dlib"
     threads: int = Field(0, ge=0)
+    processes: int = Field(1, ge=1)  # of this machine that share each batch
     checkpoint_seconds: float = Field(30.0, ge=0)
+    checkpoints: int = Field(2, ge=1)  # how many are kept
     photos: PhotoSettings = PhotoSettings()
     synthetic: SyntheticSettings = SyntheticSettings()
     fusion: FusionSettings = FusionSettings()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from expr_lib.assembling import describe, join_tables, write_faceset
 from expr_lib.errors import BadSetting, BrokenFaceSet, NoFaceFound, OutputExists, OutputFailed
-from expr_lib.files import only_one, read_json
+from expr_lib.files import only_one, read_json, sweep
 from expr_lib.photos import COLUMNS
 from expr_lib.preparing import (
     LandmarkSource,
@@ -198,8 +198,7 @@ def prepare(
         if (finished := _finished(out, inputs, overwrite)) is not None:
             print(f"{out}: {len(finished)} faces, prepared before, nothing has changed since")
             return finished
-        for left_over in out.glob(".partial-*"):  # of a run that was killed
-            left_over.unlink()
+        sweep(out)
         chunks = make_chunks(entries, size, out / ".parts", landmarks)
         make_parts(chunks, jobs, progress)
         parts = [read_part(chunk) for chunk in chunks]

@@ -55,6 +55,12 @@ def _umask() -> int:
     return mask
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process was writing in a folder that nobody else is at work in."""
+    for left_over in Path(folder).glob(".partial-*"):
+        left_over.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) in one step. Raises OutputFailed."""
     with whole_file(path) as temporary:

@@ -17,12 +17,13 @@ from expr_lib.faceset import prepare
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion
 from expr_lib.methods.paper import TransferLearner
 from expr_lib.photos import photo_table
+from expr_lib.processes import choose_device, choose_threads
 from expr_lib.provenance import describe_device
 from expr_lib.sources import PhotoSource, load_photos
 from expr_lib.sources.synthetic import synthesize
 from expr_lib.sources.synthetic.layout import person_name
 from expr_lib.splits import FOLDS, PARTS, split_photos
-from expr_lib.training import Learner, choose_device, choose_threads
+from expr_lib.training import Learner
 
 _WORDS = 3
 """Expressions of each person in the sample."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from expr_lib import __version__
-from expr_lib.training import choose_device
+from expr_lib.processes import choose_device
 
 ROOT = Path(__file__).resolve().parents[1]
 """Where the library's checkout is."""
@@ -25,7 +25,8 @@ def describe_device() -> str:
 def library_versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     versions = {"python": platform.python_version(), "expr_lib": __version__}
-    for name in ("torch", "torchvision", "numpy", "scikit-image", "pandas", "dlib", "dlib-bin"):
+    told = ("torch", "torchvision", "accelerate", "numpy", "scikit-image", "pandas")
+    for name in (*told, "dlib", "dlib-bin"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -13,18 +13,19 @@ import pandas as pd
 import torch
 from pydantic import ValidationError
 
+from expr_lib.checkpoints import BEST, CHECKPOINTS
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
 from expr_lib.files import digest, only_one, read_json, write_json, write_text
 from expr_lib.methods.fusion import LandmarkFusion
 from expr_lib.methods.paper import PaperModel
+from expr_lib.processes import choose_threads, from_first, launch, team
 from expr_lib.provenance import ROOT, describe_device, git_state, library_versions
 from expr_lib.sources import load_photos
 from expr_lib.sources.synthetic import synthesize
 from expr_lib.splits import Split, refuse_leaks, split_photos
 from expr_lib.stages import CARD, is_finished, read_stage
-from expr_lib.training import BEST, CHECKPOINT, choose_threads
 
 SPLIT = "split.csv"
 
@@ -120,7 +121,9 @@ class Run:
         Another number would round differently.
         """
         threads = self.settings.threads or self._known_card().get("threads") or choose_threads()
-        torch.set_num_threads(threads)
+        # processes beside each other on one machine share its cores
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        torch.set_num_threads(max(1, threads // beside))
         return int(threads)
 
     def write_card(self) -> None:
@@ -149,7 +152,8 @@ class Run:
     def faces(self) -> FaceSet:
         """The run's FaceSet: opened, or made from the source when the run keeps its own."""
         if self._faces is None:
-            self._faces = self._open_or_make_faces()
+            with team().main_process_first():  # the others find them finished
+                self._faces = self._open_or_make_faces()
         return self._faces
 
     def _open_or_make_faces(self) -> FaceSet:
@@ -238,24 +242,35 @@ class Run:
         with self.stage("fusion", inputs) as (folder, finished):
             if finished:
                 return LandmarkFusion.load(folder, self.settings)
-            self._write_split()
             key = digest(inputs)
             fusion = LandmarkFusion.fit(faces, self.split(), self.settings, folder, key)
-            fusion.save(folder)
+            if team().is_main_process:
+                self._write_split()
+                fusion.save(folder)
         return fusion
 
     def model(self) -> PaperModel:
         """Stage 2: the trained Ω with its Φ; trained now, or on from its checkpoint, unless it is
-        finished."""
+        finished. `processes` of the settings share each batch.
+
+        raises  ProcessDied when one of several processes ends before the work is done
+        """
         fusion = self.fusion()
         faces = self.faces()
         inputs = self.transfer_inputs(faces)
+        if self.settings.processes > 1 and team().num_processes == 1:
+            with only_one(self.folder / "transfer"):
+                finished = is_finished(self.folder / "transfer", inputs, self.overwrite)
+                self.write_card()
+            if not finished:
+                launch(self.settings.processes, "train", "transfer", "--run", str(self.folder))
         with self.stage("transfer", inputs) as (folder, finished):
             if finished:
                 return PaperModel.load(folder, self.settings)
             model = PaperModel.untrained(fusion, self.settings)
             model.fit(faces, self.split(), self.settings, folder, digest(inputs))
-            model.save(folder)
+            if team().is_main_process:
+                model.save(folder)
         return model
 
     def trained_model(self) -> PaperModel:
@@ -281,6 +296,10 @@ class Run:
         """
         folder = self.folder / name
         card = folder / CARD
+        if not team().is_main_process:
+            yield folder, from_first(False)
+            team().wait_for_everyone()
+            return
         with only_one(folder):
             finished = is_finished(folder, inputs, self.overwrite or replace)
             if not finished:
@@ -288,14 +307,15 @@ class Run:
                     self.write_card()
                 write_json(card, {"finished": False, "inputs": inputs})
             start = time.perf_counter()
-            yield folder, finished
+            yield folder, from_first(finished)
             if not finished:
                 seconds = round(time.perf_counter() - start, 1)
                 write_json(
                     card, {"finished": True, "last_start_seconds": seconds, "inputs": inputs}
                 )
-                for name in (CHECKPOINT, BEST):
-                    (folder / name).unlink(missing_ok=True)
+                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+                (folder / BEST).unlink(missing_ok=True)
+            team().wait_for_everyone()
 
     def check_stages(self) -> None:
         """See that no stage holds work of other settings, before anything is started.

@@ -1,82 +1,75 @@
 """One training loop for every network: exact resume, curves, progress. It knows nothing of faces.
 
 Every step is a pure function of the weights, the seed and the step's number: batches and noise are
-drawn from
-(seed, step). So a run that was killed goes on from its last checkpoint as if nothing had happened.
+drawn from (seed, step). So a run that was killed goes on from its last checkpoint as if nothing had
+happened. That holds bit by bit on the same CPU with the same number of threads; a GPU adds in
+another order each time, and other machines round differently.
 """
 
-import json
 import math
-import os
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
-import psutil
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from tqdm import tqdm
 
-from expr_lib.errors import BrokenCheckpoint, ExprLibError, OutputExists
-from expr_lib.files import whole_file, write_text
-
-CHECKPOINT = "checkpoint.safetensors"
-BEST = "best.safetensors"
-"""The networks that were worth most so far, while training goes on."""
+from expr_lib.checkpoints import BEST, CHECKPOINTS, Best, Checkpoints
+from expr_lib.errors import ExprLibError
+from expr_lib.files import sweep
+from expr_lib.processes import Share, from_first, team
+from expr_lib.watching import Watch
 
 
 class TrainingDiverged(ExprLibError):
-    """A loss that is no longer a number."""
+    """A loss or a weight that is no longer a number."""
+
+    exit_code = 1
+
+
+class TrainingCollapsed(ExprLibError):
+    """A generator that gives one and the same picture whatever it is given."""
+
+    exit_code = 1
+
+
+class OutOfMemory(ExprLibError):
+    """A network or a batch that the memory does not hold."""
 
     exit_code = 1
 
 
 class Learner(Protocol):
     """What the loop needs: named networks and optimisers, one step of `batch` examples of the
-    `epoch` that there are, and `probes` looks at the progress."""
+    `epoch` that there are, and `probes` looks at the progress. `share` is this process's part of a
+    batch."""
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, Optimizer]
     batch: int
     epoch: int
     probes: int
+    share: Share
 
     def step(self, step: int) -> dict[str, Tensor]:
         """Do step number `step` (0-based) and return its losses, scalars."""
 
     def probe(self) -> dict[str, float]:
-        """Measure the networks as they are; one row of curve.csv."""
+        """Measure the networks as they are; one row of curve.csv. Raises TrainingCollapsed."""
 
     def worth(self, row: Mapping[str, float]) -> float:
         """How good the networks of a row of curve.csv are; the best are kept, of equals the
         last."""
 
+    def picture(self) -> np.ndarray:
+        """A few examples as they come out now, (H, W, 3) uint8."""
 
-def choose_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
-def choose_threads(wanted: int = 0) -> int:
-    """Threads to compute with: `wanted`, or for 0 as many as there are idle cores.
-
-    On a busy machine two threads that wait for each other are several times slower than one.
-    """
-    if wanted:
-        return wanted
-    load = psutil.cpu_percent(interval=0.5, percpu=True)
-    mine = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(len(load))
-    return max(1, sum(load[core] < 50 for core in mine))
+    def advice(self, losses: Mapping[str, float]) -> str | None:
+        """What is odd about these losses, and what to do about it; None when all is well."""
 
 
 def rate_factor(step: int, steps: int, schedule: str) -> float:
@@ -105,234 +98,130 @@ def train(
     seed: int,
     title: str,
     checkpoint_seconds: float = 30.0,
+    keep: int = 2,
 ) -> None:
-    """Train to the last step, from the folder's checkpoint if there is one; write metrics.csv and
-    curve.csv. At the end the learner holds the networks of the row of curve.csv that was worth
-    most, marked there as `kept`.
+    """Train to the last step, from the folder's newest checkpoint if there is one; write
+    metrics.csv, curve.csv and samples.png. At the end the learner holds the networks of the row of
+    curve.csv that was worth most, marked there as `kept`.
 
     key     what the result depends on; a checkpoint with another key is refused
-    raises  OutputExists, BrokenCheckpoint, OutputFailed, TrainingDiverged
+    keep    how many checkpoints are kept
+    raises  OutputExists, BrokenCheckpoint, OutputFailed, TrainingDiverged, TrainingCollapsed
     """
     folder = Path(folder)
-    state: dict[str, Any] = {"key": key, "step": 0, "seconds": 0.0, "losses": [], "curve": []}
-    checkpoint, best = folder / CHECKPOINT, _Best(folder / BEST)
-    if checkpoint.exists():
-        state = load_checkpoint(checkpoint, learner, key)
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "losses": [], "curve": []}
+    checkpoints, best = Checkpoints(folder / CHECKPOINTS, keep, key), Best(folder / BEST)
+    first = team().is_main_process
+    if first:
+        sweep(folder)
+        checkpoints.tidy()
+    if (found := checkpoints.load(learner)) is not None:
+        state = found
         if state["curve"]:
             best.find()
-        print(f"{title}: going on from step {state['step']} of {steps}", flush=True)
+        if first:
+            print(f"{title}: going on from step {state['step']} of {steps}", flush=True)
     log_every = max(1, min(50, steps // 200))
     probe_at = {round(i * steps / learner.probes) for i in range(1, learner.probes + 1)}
-    bar = _Progress(title, steps, state["step"], learner.batch)
     start = time.perf_counter() - state["seconds"]
-    saved_at = time.perf_counter()
+    save_at = -math.inf  # the first one comes at once, and says when the disk is too small
     sums: dict[str, Tensor] = {}
     since = state["step"]
-    for step in range(state["step"], steps):
-        torch.manual_seed((seed * 1_000_003 + step) % 2**63)
-        for name, loss in learner.step(step).items():
-            sums[name] = sums.get(name, torch.zeros((), device=loss.device)) + loss.detach()
-        done = step + 1
-        if done % log_every and done != steps and done not in probe_at:
-            continue
-        losses = {name: float(total) / (done - since) for name, total in sums.items()}
-        sums, since = {}, done
-        _stop_if_broken(losses, done, title)
-        state["step"], state["seconds"] = done, time.perf_counter() - start
-        row = {"step": done, "images": done * learner.batch, "seconds": state["seconds"]}
-        state["losses"].append({**row, **losses})
-        if done in probe_at:
+    with _watching(first, folder, title, steps, state["step"], learner.batch) as watch:
+        for step in range(state["step"], steps):
+            torch.manual_seed(_noise_seed(seed, step))
+            for name, loss in learner.step(step).items():
+                sums[name] = sums.get(name, torch.zeros((), device=loss.device)) + loss.detach()
+            done = step + 1
+            if done % log_every and done != steps and done not in probe_at:
+                continue
+            losses = _means(sums, done - since, learner.share)
+            sums, since = {}, done
+            _stop_if_broken(losses, done, title)
+            if watch is None:
+                continue
+            state["step"], state["seconds"] = done, time.perf_counter() - start
+            row = {"step": done, "images": done * learner.batch, "seconds": state["seconds"]}
+            state["losses"].append({**row, **losses})
+            watch.show(row, losses, learner.advice(losses))
             clock = time.perf_counter()
-            epochs = done * learner.batch / learner.epoch
-            state["curve"].append({**row, "epochs": epochs, **learner.probe()})
-            best.offer(learner, state["curve"][-1])
-            start += time.perf_counter() - clock  # looking is not training
-        bar.show(done, losses)
-        if done == steps or time.perf_counter() - saved_at >= checkpoint_seconds:
-            save_checkpoint(checkpoint, learner, state)
-            saved_at = time.perf_counter()
-    bar.close()
-    curve = pd.DataFrame(state["curve"])
-    curve["kept"] = curve["step"] == best.step
-    write_text(folder / "metrics.csv", pd.DataFrame(state["losses"]).to_csv(index=False))
-    write_text(folder / "curve.csv", curve.to_csv(index=False))
-    if best.step != steps:
-        print(f"{title}: kept the networks of step {best.step} of {steps}", flush=True)
-        best.put_into(learner)
+            if done in probe_at:
+                epochs = done * learner.batch / learner.epoch
+                state["curve"].append({**row, "epochs": epochs, **learner.probe()})
+                best.offer(learner, done, learner.worth(state["curve"][-1]))
+                watch.look(state["curve"][-1], learner.picture())
+            if done == steps or time.perf_counter() >= save_at:
+                _stop_if_weights_are_broken(learner, done, title)
+                checkpoints.save(learner, state)
+                watch.write(state["losses"], state["curve"], learner.picture())
+                save_at = time.perf_counter()
+                if checkpoint_seconds:  # saving takes a twentieth of the time at most
+                    save_at += max(checkpoint_seconds, 20 * (save_at - clock))
+            start += time.perf_counter() - clock  # looking and saving are not training
+        kept = from_first(best.step)
+        if kept != steps:
+            best.put_into(learner)
+        if watch is not None:
+            curve = [{**row, "kept": row["step"] == kept} for row in state["curve"]]
+            watch.write(state["losses"], curve, learner.picture())
+            if kept != steps:
+                print(f"{title}: kept the networks of step {kept} of {steps}", flush=True)
 
 
-class _Best:
-    """The file of the best networks so far; it may be of a later step than the checkpoint, whose
-    run then comes to that step again."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.step, self.worth = path, -1, -math.inf
-
-    def find(self) -> None:
-        """Read what an interrupted run found best. Raises BrokenCheckpoint."""
-        known = json.loads(read_tensors(self.path)[1]["best"])
-        self.step, self.worth = known["step"], known["worth"]
-
-    def offer(self, learner: Learner, row: Mapping[str, float]) -> None:
-        """Write the learner's networks if none were better. Raises OutputFailed."""
-        worth = learner.worth(row)
-        if worth < self.worth:
-            return
-        self.step, self.worth = int(row["step"]), worth
-        known = {"step": self.step, "worth": worth}
-        save_tensors(self.path, _on_cpu(_weights(learner)), {"best": json.dumps(known)})
-
-    def put_into(self, learner: Learner) -> None:
-        """Give the learner the best networks. Raises BrokenCheckpoint."""
-        _put_modules(learner, read_tensors(self.path)[0], self.path)
+def _noise_seed(seed: int, step: int) -> int:
+    """Every process draws noise of its own for its part of the batch."""
+    return (seed * 1_000_003 + step + 7_919_000_003 * team().process_index) % 2**63
 
 
-def _stop_if_broken(losses: dict[str, float], step: int, title: str) -> None:
+@contextmanager
+def _watching(first: bool, *about: Any) -> Iterator[Watch | None]:
+    """A watch in the first process, nothing in the others."""
+    watch = Watch(*about) if first else None
+    try:
+        yield watch
+    finally:
+        if watch is not None:
+            watch.close()
+
+
+def _means(sums: Mapping[str, Tensor], steps: int, share: Share) -> dict[str, float]:
+    """Mean losses over steps, of the whole batch."""
+    values = share.mean(torch.stack(list(sums.values())) / steps).tolist()
+    return dict(zip(sums, values, strict=True))
+
+
+_CURE = "lower the learning rate or use precision float32, in a new run folder"
+
+
+def _stop_if_broken(losses: Mapping[str, float], step: int, title: str) -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
-            raise TrainingDiverged(
-                f"{title}: the loss {name} is {value} at step {step}; lower the learning rate "
-                "or use precision float32, in a new run folder"
-            )
+            raise TrainingDiverged(f"{title}: the loss {name} is {value} at step {step}; {_CURE}")
 
 
-def _weights(learner: Learner) -> dict[str, Tensor]:
-    """Weights and buffers of all networks, by name."""
-    return {
-        f"module/{name}/{key}": value
-        for name, module in learner.modules.items()
-        for key, value in module.state_dict().items()
-    }
-
-
-def _put_modules(learner: Learner, tensors: dict[str, Tensor], path: Path) -> None:
+def _stop_if_weights_are_broken(learner: Learner, step: int, title: str) -> None:
+    """The last step before a checkpoint may spoil weights whose loss was still a number."""
     for name, module in learner.modules.items():
-        prefix = f"module/{name}/"
-        put_weights(
-            module,
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
-            path,
-        )
+        if not all(bool(torch.isfinite(value).all()) for value in module.state_dict().values()):
+            raise TrainingDiverged(
+                f"{title}: weights of the {name} are not finite at step {step}; {_CURE}"
+            )
 
 
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+@contextmanager
+def memory_named(title: str, lower: str) -> Iterator[None]:
+    """Tell a want of memory as one sentence.
 
-
-def _tensors(learner: Learner) -> dict[str, Tensor]:
-    """Everything that training changes, by name: weights, buffers, and the optimisers' state."""
-    tensors = _weights(learner)
-    for name, optimiser in learner.optimisers.items():
-        for index, parameter in enumerate(_parameters(optimiser)):
-            for slot, value in optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser/{name}/{index}/{slot}"] = value
-    return tensors
-
-
-def _parameters(optimiser: Optimizer) -> list[nn.Parameter]:
-    return [p for group in optimiser.param_groups for p in group["params"]]
-
-
-def save_checkpoint(path: Path, learner: Learner, state: dict[str, Any]) -> None:
-    """Write networks, optimisers and the loop's state as one safetensors file, in one step. Raises
-    OutputFailed."""
-    save_tensors(path, _on_cpu(_tensors(learner)), {"state": json.dumps(state)})
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file in one step. Raises OutputFailed."""
-    with whole_file(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
-
-
-def load_checkpoint(path: Path, learner: Learner, key: str) -> dict[str, Any]:
-    """Put a checkpoint's tensors into the learner and return the loop's state.
-
-    raises  OutputExists when it belongs to other settings; BrokenCheckpoint when it is damaged
+    lower   the settings that need less of it
+    raises  OutOfMemory
     """
-    tensors, metadata = read_tensors(path)
-    state = json.loads(metadata["state"])
-    if state["key"] != key:
-        raise OutputExists(
-            f"{path.parent} holds unfinished training with other settings or other faces; "
-            "choose another run folder, or use --overwrite to start again"
-        )
-    _put_modules(learner, tensors, path)
-    for name, optimiser in learner.optimisers.items():
-        for index, parameter in enumerate(_parameters(optimiser)):
-            prefix = f"optimiser/{name}/{index}/"
-            slots = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            # a state like the parameter in memory layout: the fused update reads both in step
-            optimiser.state[parameter] = {
-                slot: value.to(parameter.device if optimiser.defaults.get("fused") else "cpu")
-                if slot == "step"
-                else torch.empty_like(parameter, requires_grad=False).copy_(value)
-                for slot, value in slots.items()
-            }
-    return state
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file whole: tensors by name, and its metadata. Raises BrokenCheckpoint."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(  # noqa: SIM118
-                file.metadata() or {}
-            )
-    except FileNotFoundError:
-        raise BrokenCheckpoint(f"{path} does not exist; train first") from None
-    except (SafetensorError, OSError) as error:
-        raise BrokenCheckpoint(
-            f"{path} is damaged ({error}); delete it and run the same command again"
-        ) from None
-
-
-def put_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Copy weights into a network. Raises BrokenCheckpoint when names or shapes do not fit."""
-    own = module.state_dict()
-    for name in sorted(own.keys() | tensors.keys()):
-        mine = tuple(own[name].shape) if name in own else None
-        theirs = tuple(tensors[name].shape) if name in tensors else None
-        if mine != theirs:
-            raise BrokenCheckpoint(
-                f"{path} was made for another network: {name} is {theirs or 'absent'} there and "
-                f"{mine or 'absent'} here; use the settings that it was trained with"
-            )
-    module.load_state_dict(tensors)
-
-
-class _Progress:
-    """A bar on a terminal, some ten plain lines elsewhere (logs, notebooks that run unattended)."""
-
-    def __init__(self, title: str, steps: int, done: int, batch: int) -> None:
-        self.title, self.steps, self.batch = title, steps, batch
-        self.first, self.done, self.start = done, done, time.perf_counter()
-        self.next_line = done + steps / 10
-        self.bar = (
-            tqdm(total=steps, initial=done, desc=title, unit="step")
-            if sys.stderr.isatty()
-            else None
-        )
-
-    def show(self, done: int, losses: dict[str, float]) -> None:
-        rate = (done - self.first) * self.batch / max(time.perf_counter() - self.start, 1e-9)
-        text = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"{rate:.0f} images/s, {text}")
-            self.bar.update(done - self.done)
-        elif done >= self.next_line or done == self.steps:
-            left = (self.steps - done) * self.batch / max(rate, 1e-9)
-            print(
-                f"{self.title}: step {done}/{self.steps}, {rate:.0f} images/s, "
-                f"{left:.0f} s left, {text}",
-                flush=True,
-            )
-            self.next_line = done + self.steps / 10
-        self.done = done
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(
+            sign in str(error) for sign in ("can't allocate memory", "not enough memory")
+        ):
+            raise
+        raise OutOfMemory(
+            f"{title}: the memory is too small; lower {lower}, in a new run folder"
+        ) from error

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from expr_lib.__main__ import main
+from expr_lib.checkpoints import CHECKPOINTS, read_tensors
 from expr_lib.files import only_one, read_json, write_json
-from expr_lib.training import CHECKPOINT, read_tensors
 
 SETTINGS = [
     "threads=1",
@@ -231,9 +231,13 @@ def test_sigkill_and_again_gives_the_same_model(
     arguments = train_command(small_faces, again, *slow)
     command = [sys.executable, "-m", "expr_lib", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    checkpoint = again / "transfer" / CHECKPOINT
+    checkpoints = again / "transfer" / CHECKPOINTS
     deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not any(checkpoints.glob("step-*"))
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
@@ -246,7 +250,7 @@ def test_sigkill_and_again_gives_the_same_model(
         assert all((one[name] == other[name]).all() for name in one)
         csv = [pd.read_csv(r / stage / "metrics.csv").drop(columns="seconds") for r in (run, again)]
         pd.testing.assert_frame_equal(*csv)
-    assert not checkpoint.exists()
+    assert not checkpoints.exists()
 
 
 # --- mistakes

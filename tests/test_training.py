@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,71 +10,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expr_lib import files, training
+from expr_lib import files
+from expr_lib.checkpoints import BEST, put_weights, read_tensors
 from expr_lib.config import load_settings
 from expr_lib.errors import BrokenCheckpoint, OutputExists, OutputFailed
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
 from expr_lib.methods.paper import PaperModel, TransferLearner
 from expr_lib.splits import Split, split_photos
-from expr_lib.training import BEST, CHECKPOINT, TrainingDiverged, rate_factor, read_tensors, train
-
-STEPS = 40
-WORTH = {10: 0.0, 20: 3.0, 30: 1.0, 40: 2.0}
-"""What the toy's networks are worth at each look: the second is the best."""
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the library catches it."""
-
-
-class ToyLearner:
-    """Noise to noise: a network with dropout and BatchNorm, so that every kind of state matters."""
-
-    batch, epoch, probes = 4, 20, 4
-
-    def __init__(self, stop_at: int | None = None, bad_at: int | None = None) -> None:
-        torch.manual_seed(1)
-        self.net = nn.Sequential(
-            nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3)
-        )
-        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=0.01)
-        self.modules = {"net": self.net}
-        self.optimisers = {"net": self.optimiser}
-        self.stop_at, self.bad_at = stop_at, bad_at
-
-    def step(self, step: int) -> dict[str, Tensor]:
-        if step == self.stop_at:
-            raise Killed
-        given = torch.randn(self.batch, 3)
-        loss = (self.net(given) - given).square().mean()
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        return {"loss": loss * (float("nan") if step == self.bad_at else 1.0)}
-
-    def probe(self) -> dict[str, float]:
-        return {"weight": float(self.net[0].weight.abs().sum().item())}
-
-    def worth(self, row: Mapping[str, float]) -> float:
-        return WORTH[int(row["step"])]
-
-
-def run_toy(folder: Path, key: str = "k", **options: int) -> ToyLearner:
-    learner = ToyLearner(**options)
-    train(learner, steps=STEPS, folder=folder, key=key, seed=3, title="toy", checkpoint_seconds=0)
-    return learner
-
-
-def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
-    first, second = one.state_dict(), other.state_dict()
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
-
-
-def without_times(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path).drop(columns="seconds")
+from expr_lib.training import TrainingDiverged, rate_factor, train
+from toy_training import (
+    STEPS,
+    Killed,
+    ToyLearner,
+    assert_same_weights,
+    newest,
+    run_toy,
+    without_times,
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +93,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
 ) -> None:
     with pytest.raises(Killed):
         run_toy(tmp_path, stop_at=20)
-    before = (tmp_path / CHECKPOINT).read_bytes()
+    before = newest(tmp_path).read_bytes()
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -150,7 +102,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
         patch.setattr(files.os, "fsync", full)
         with pytest.raises(OutputFailed, match=r"No space left.*untouched"):
             run_toy(tmp_path)
-    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert newest(tmp_path).read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".partial")] == []
     assert_same_weights(run_toy(tmp_path).net, undisturbed[0].net)
 
@@ -162,29 +114,28 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         run_toy(tmp_path, key="other")
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Killed):
-        run_toy(tmp_path, stop_at=5)
-    path = tmp_path / CHECKPOINT
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BrokenCheckpoint, match="damaged"):
-        run_toy(tmp_path)
-
-
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run_toy(tmp_path, stop_at=5)
-    tensors, _ = read_tensors(tmp_path / CHECKPOINT)
+    tensors, _ = read_tensors(newest(tmp_path))
     wide = nn.Linear(4, 4)
     with pytest.raises(BrokenCheckpoint, match="another network"):
-        training.put_weights(wide, tensors, tmp_path / CHECKPOINT)
+        put_weights(wide, tensors, newest(tmp_path))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match=r"loss is nan at step 8"):
         run_toy(tmp_path, bad_at=7)
-    _, metadata = read_tensors(tmp_path / CHECKPOINT)
+    _, metadata = read_tensors(newest(tmp_path))
     assert json.loads(metadata["state"])["step"] == 7
+
+
+def test_a_spoilt_weight_never_gets_into_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match=r"weights of the net are not finite at step 8"):
+        run_toy(tmp_path, spoilt_at=7)
+    tensors, metadata = read_tensors(newest(tmp_path))
+    assert json.loads(metadata["state"])["step"] == 7
+    assert all(torch.isfinite(value).all() for value in tensors.values())
 
 
 def test_rate_schedules() -> None:

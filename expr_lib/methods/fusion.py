@@ -12,13 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from expr_lib.checkpoints import put_weights, read_tensors, save_tensors
 from expr_lib.config import FusionSettings, RunSettings
+from expr_lib.drawing import draw_landmarks
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
 from expr_lib.losses import cycle_loss, discriminator_loss, generator_loss, landmark_l1
+from expr_lib.methods.tensors import to_photos
 from expr_lib.metrics import landmark_error
 from expr_lib.models.fusion import Fusion, LandmarkDiscriminator
 from expr_lib.points import flip_points
+from expr_lib.processes import Share, choose_device
 from expr_lib.samples import (
     SOURCE,
     TARGET,
@@ -26,7 +30,8 @@ from expr_lib.samples import (
     strength_of,
 )
 from expr_lib.splits import Split
-from expr_lib.training import put_weights, rate_factor, read_tensors, save_tensors, set_rate, train
+from expr_lib.training import memory_named, rate_factor, set_rate, train
+from expr_lib.watching import sample_grid
 
 MODEL = "model.safetensors"
 MIX_RANGE = (-0.2, 1.2)
@@ -52,11 +57,14 @@ class FusionLearner:
     def __init__(self, faces: FaceSet, split: Split, settings: RunSettings) -> None:
         self.settings = settings.fusion
         self.batch = self.settings.batch
+        self.share = Share(self.batch, "fusion.batch")
         self.seed = settings.seed
         self.samples = split.samples(settings.seed, self.settings.epoch)
         self.epoch = len(self.samples)
         self.steps = self.settings.steps(self.epoch)
-        self.points = torch.from_numpy(np.array(faces.landmarks))
+        self.device = choose_device()
+        self.landmarks = np.array(faces.landmarks)
+        self.points = torch.from_numpy(self.landmarks).to(self.device)
         self.probed = {
             part: split.pairs(part, 2000, settings.seed) for part in ("validation", "test")
         }
@@ -64,12 +72,12 @@ class FusionLearner:
         self.mates = _Mates(faces, self.samples.rows)
 
         torch.manual_seed(settings.seed)
-        self.fusion = build_fusion(self.settings)
-        self.fusion.measure(self.points[torch.from_numpy(self.samples.rows)])
+        self.fusion = build_fusion(self.settings).to(self.device)
+        self.fusion.measure(self.points[self._on_device(self.samples.rows)])
         self.average = copy.deepcopy(self.fusion).requires_grad_(False)
         self.discriminator = LandmarkDiscriminator(
             with_target=self.settings.discriminator_sees_target
-        )
+        ).to(self.device)
         betas = (0.5, 0.999)
         decay = self.settings.weight_decay
         self.optimiser = AdamW(self.fusion.parameters(), betas=betas, weight_decay=decay)
@@ -89,23 +97,27 @@ class FusionLearner:
         """The network to use: the running average of the weights when there is one."""
         return self.average if self.settings.ema else self.fusion
 
+    def _on_device(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
     def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Source, target, truth, and the face that Eq. 4 returns to: each (N, 68, 2)."""
         rng = np.random.default_rng([self.seed, 4, step])
         triples = self.samples.draw(step, self.batch)
         rows = [triples[:, column] for column in (SOURCE, TARGET, TRUTH)]
         base = self.mates.cycle_rows(triples, self.settings.cycle, rng)
-        points = [self.points[torch.from_numpy(r)] for r in (*rows, base)]
+        points = [self.points[self._on_device(r)] for r in (*rows, base)]
         if self.settings.mixup:
             mates, share = self.mates.draw(triples, self.settings.cycle, rng)
             for place, (mate, column) in enumerate(mates):
-                weight = torch.from_numpy(share[:, column]).float()[:, None, None]
-                other = self.points[torch.from_numpy(mate)]
+                weight = self._on_device(share[:, column].astype(np.float32))[:, None, None]
+                other = self.points[self._on_device(mate)]
                 points[place] = torch.lerp(points[place], other, weight)
         if self.settings.flips:
-            mirrored = torch.from_numpy(rng.random(self.batch) < 0.5)[:, None, None]
+            mirrored = self._on_device(rng.random(self.batch) < 0.5)[:, None, None]
             points = [torch.where(mirrored, flip_points(p), p) for p in points]
-        return points[0], points[1], points[2], points[3]
+        mine = [p[self.share.rows] for p in points]
+        return mine[0], mine[1], mine[2], mine[3]
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One step of D_J (Eq. 3) and one of Φ (Eq. 6)."""
@@ -133,7 +145,8 @@ class FusionLearner:
             losses["adversarial"] = adversarial
             total = total + s.weight_adversarial * adversarial
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        (total * self.share.weight).backward()
+        self.share.average(self.fusion.parameters())
         self.optimiser.step()
         if s.ema:
             with torch.no_grad():
@@ -158,7 +171,8 @@ class FusionLearner:
     def _teach_discriminator(self, fused: Tensor, truth: Tensor, target: Tensor) -> Tensor:
         loss = discriminator_loss(self._judge(truth, target), self._judge(fused, target))
         self.optimiser_d.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * self.share.weight).backward()
+        self.share.average(self.discriminator.parameters())
         self.optimiser_d.step()
         return loss
 
@@ -168,11 +182,23 @@ class FusionLearner:
         fusion = LandmarkFusion(self.trained)
         row: dict[str, float] = {}
         for part, triples in self.probed.items():
-            source, target, truth = (self.points.numpy()[triples[:, i]] for i in range(3))
+            source, target, truth = (self.landmarks[triples[:, i]] for i in range(3))
             fused = fusion.fuse(source, target)
             row[f"{part}_error"] = float(landmark_error(fused, truth).mean())
             row[f"{part}_error_copy"] = float(landmark_error(target, truth).mean())
         return row
+
+    def picture(self) -> np.ndarray:
+        """Landmarks of up to six validation pairs: source, target, fused and truth."""
+        source, target, truth = (self.landmarks[self.probed["validation"][:6, i]] for i in range(3))
+        fused = LandmarkFusion(self.trained).fuse(source, target)
+        given = {"source": source, "target": target, "fused": fused, "truth": truth}
+        drawn = {name: draw_landmarks(torch.as_tensor(p), 128) for name, p in given.items()}
+        return sample_grid({n: to_photos(d.expand(-1, 3, -1, -1)) for n, d in drawn.items()})
+
+    def advice(self, losses: Mapping[str, float]) -> str | None:
+        """Nothing: Φ starts as a copy of the target, and D_J changes little."""
+        return None
 
     def worth(self, row: Mapping[str, float]) -> float:
         """The smaller the validation people's error, the better; or the later."""
@@ -254,21 +280,24 @@ class LandmarkFusion:
         cls, faces: FaceSet, split: Split, settings: RunSettings, folder: Path, key: str
     ) -> Self:
         """Train Φ on the training people; goes on from a checkpoint in `folder`."""
-        learner = FusionLearner(faces, split, settings)
-        train(
-            learner,
-            steps=learner.steps,
-            folder=folder,
-            key=key,
-            seed=settings.seed,
-            title="fusion",
-            checkpoint_seconds=settings.checkpoint_seconds,
-        )
+        lower = f"fusion.batch = {settings.fusion.batch} or fusion.hidden"
+        with memory_named("fusion", lower):
+            learner = FusionLearner(faces, split, settings)
+            train(
+                learner,
+                steps=learner.steps,
+                folder=folder,
+                key=key,
+                seed=settings.seed,
+                title="fusion",
+                checkpoint_seconds=settings.checkpoint_seconds,
+                keep=settings.checkpoints,
+            )
         return cls(learner.trained.requires_grad_(False))
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`. Raises OutputFailed."""
-        weights = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        weights = {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()}
         save_tensors(folder / MODEL, weights, {})
 
     @classmethod

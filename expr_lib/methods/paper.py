@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from expr_lib.config import RunSettings
+from expr_lib.checkpoints import put_weights, read_tensors, save_tensors
+from expr_lib.config import RunSettings, TransferSettings
 from expr_lib.drawing import draw_landmarks
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
@@ -21,6 +22,7 @@ from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.fusion import MODEL, LandmarkFusion, build_fusion
 from expr_lib.methods.tensors import (
     LAYOUT,
+    PhotoStore,
     build_generator,
     join,
     to_photos,
@@ -32,17 +34,19 @@ from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.unet import UNet
 from expr_lib.photos import as_grey
 from expr_lib.points import flip_points
+from expr_lib.processes import Share, choose_device, share_statistics
 from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.splits import PARTS, Split
-from expr_lib.training import (
-    choose_device,
-    put_weights,
-    rate_factor,
-    read_tensors,
-    save_tensors,
-    set_rate,
-    train,
-)
+from expr_lib.training import TrainingCollapsed, memory_named, rate_factor, set_rate, train
+from expr_lib.watching import sample_grid
+
+WON = 0.02
+"""Loss of D_I (1.39 when it cannot tell) below which it has won."""
+ENOUGH = 1_000
+"""Photos that an untrained generator, whose pictures are all grey, has to see before that is
+odd."""
+CONSTANT = 0.02
+"""Spread of generated pictures over that of the true ones below which they are all the same."""
 
 
 class TransferLearner:
@@ -55,20 +59,19 @@ class TransferLearner:
         self.run = settings
         self.settings = s = settings.transfer
         self.batch, self.probes = s.batch, s.curve_points
+        self.share = Share(s.batch, "transfer.batch")
         self.device = choose_device()
         self.precision = working_precision(s.precision, self.device)
         self.samples = split.samples(settings.seed, s.epoch)
         self.epoch = len(self.samples)
         self.steps = s.steps(self.epoch)
-        rows = self.samples.rows
-        self.place = np.full(len(faces), -1)
-        self.place[rows] = np.arange(len(rows))
-        self.photos = torch.from_numpy(faces.photos_at(rows, settings.size)).to(self.device)
-        self.points = torch.from_numpy(np.array(faces.landmarks[rows])).to(self.device)
+        self.photos = PhotoStore(faces, self.samples.rows, settings.size, self.device)
+        self.points = torch.from_numpy(np.array(faces.landmarks)).to(self.device)
         self.fusion = fusion.network.to(self.device).eval()
 
         torch.manual_seed(settings.seed)
         self.generator = build_generator(settings).to(self.device).to(memory_format=LAYOUT)
+        share_statistics(self.generator)
         self.discriminator = (
             PatchGAN(
                 in_channels=7 if s.discriminator_sees_landmarks else 6,
@@ -89,6 +92,7 @@ class TransferLearner:
             "generator": self.optimiser,
             "discriminator": self.optimiser_d,
         }
+        self.seen = 0  # photos
         self.keeps_best = s.keep == "best" and split.can_choose
         self.grey = faces.grey
         self.probed = {}
@@ -103,16 +107,17 @@ class TransferLearner:
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """P_t and I_o (N, 3, H, W) and J_gen drawn (N, 1, H, W), all in [-1, 1]."""
-        triples = torch.from_numpy(self.place[self.samples.draw(step, self.batch)])
-        triples = triples.to(self.device)
-        target, truth = (self.photos[triples[:, c]] for c in (TARGET, TRUTH))
-        source_points, target_points, truth_points = (
-            self.points[triples[:, c]] for c in (SOURCE, TARGET, TRUTH)
+        triples = self.samples.draw(step, self.batch)[self.share.rows]
+        target, truth = (
+            to_tensor(self.photos.take(triples[:, c]), self.device) for c in (TARGET, TRUTH)
         )
-        target, truth = to_tensor(target, self.device), to_tensor(truth, self.device)
+        places = torch.from_numpy(triples).to(self.device)
+        source_points, target_points, truth_points = (
+            self.points[places[:, c]] for c in (SOURCE, TARGET, TRUTH)
+        )
         if self.settings.flips:
             flips = np.random.default_rng([self.run.seed, 5, step]).random(self.batch) < 0.5
-            mirrored = torch.from_numpy(flips).to(self.device)[:, None, None]
+            mirrored = torch.from_numpy(flips[self.share.rows]).to(self.device)[:, None, None]
             source_points, target_points, truth_points = (
                 torch.where(mirrored, flip_points(p), p)
                 for p in (source_points, target_points, truth_points)
@@ -141,6 +146,7 @@ class TransferLearner:
         set_rate(self.optimiser, s.learning_rate * factor)
         set_rate(self.optimiser_d, s.discriminator_rate * factor)
         target, truth, drawn = self._draw(step)
+        self.seen = (step + 1) * self.batch
         self.generator.train()
         losses = {}
         with self._autocast():
@@ -158,7 +164,8 @@ class TransferLearner:
             losses["adversarial"] = adversarial
             total = total + s.weight_adversarial * adversarial
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        (total * self.share.weight).backward()
+        self.share.average(self.generator.parameters())
         self.optimiser.step()
         return losses
 
@@ -172,7 +179,8 @@ class TransferLearner:
             real_logits, fake_logits = self.discriminator(torch.cat([real, fake])).chunk(2)
         loss = discriminator_loss(real_logits, fake_logits, self.settings.adversarial_loss)
         self.optimiser_d.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss * self.share.weight).backward()
+        self.share.average(self.discriminator.parameters())
         self.optimiser_d.step()
         return loss
 
@@ -184,6 +192,8 @@ class TransferLearner:
         row: dict[str, float] = {}
         for part, (source, target, truth) in self.probed.items():
             results = method.generate(source, target)
+            if self.seen >= ENOUGH:
+                _stop_if_constant(results, truth.photos, self.settings)
             results = as_grey(results) if self.grey else results
             cases = list(zip(results, truth.photos, truth.points, strict=True))
             measured = {
@@ -194,9 +204,50 @@ class TransferLearner:
             row |= {f"{part}_{name}": float(np.mean(each)) for name, each in measured.items()}
         return row
 
+    def advice(self, losses: Mapping[str, float]) -> str | None:
+        """Say that D_I tells nearly every photo from every painting: it teaches nothing then."""
+        if losses.get("discriminator", 1.0) > WON:
+            return None
+        return (
+            f"the discriminator wins everything (its loss is {losses['discriminator']:.4f}); if "
+            f"the pictures get no better, lower transfer.discriminator_rate = "
+            f"{self.settings.discriminator_rate:g} or transfer.discriminator_filters = "
+            f"{self.settings.discriminator_filters}, in a new run folder"
+        )
+
+    def picture(self) -> np.ndarray:
+        """Up to six transfers between validation people: source, target, result and truth."""
+        source, target, truth = (
+            FaceBatch(batch.photos[:6], batch.points[:6]) for batch in self.probed["validation"]
+        )
+        results = PaperModel(LandmarkFusion(self.fusion), self.generator, self.run).generate(
+            source, target
+        )
+        return sample_grid(
+            {
+                "source": source.photos,
+                "target": target.photos,
+                "result": results,
+                "truth": truth.photos,
+            }
+        )
+
     def worth(self, row: Mapping[str, float]) -> float:
         """The higher the validation people's SSIM, the better; or the later."""
         return row["validation_ssim"] if self.keeps_best else row["step"]
+
+
+def _stop_if_constant(results: np.ndarray, truths: np.ndarray, settings: TransferSettings) -> None:
+    """Raise TrainingCollapsed when pictures (N, H, W, 3) uint8 hardly differ, but their truths
+    do."""
+    apart, wanted = (float(photos.std(axis=0).mean()) for photos in (results, truths))
+    if apart < CONSTANT * wanted:
+        raise TrainingCollapsed(
+            f"transfer: the generator gives one picture for all faces (they differ by {apart:.2f} "
+            f"of 255, the true ones by {wanted:.2f}); lower transfer.learning_rate = "
+            f"{settings.learning_rate:g} or raise transfer.weight_l1 = {settings.weight_l1:g}, in "
+            "a new run folder"
+        )
 
 
 class PaperModel(Method):
@@ -222,16 +273,19 @@ class PaperModel(Method):
     ) -> None:
         """Train Ω on the training people with the frozen Φ; goes on from a checkpoint in
         `folder`."""
-        learner = TransferLearner(faces, split, self.fusion, settings)
-        train(
-            learner,
-            steps=learner.steps,
-            folder=folder,
-            key=key,
-            seed=settings.seed,
-            title="transfer",
-            checkpoint_seconds=settings.checkpoint_seconds,
-        )
+        lower = f"transfer.batch = {settings.transfer.batch}, transfer.filters or size"
+        with memory_named("transfer", lower):
+            learner = TransferLearner(faces, split, self.fusion, settings)
+            train(
+                learner,
+                steps=learner.steps,
+                folder=folder,
+                key=key,
+                seed=settings.seed,
+                title="transfer",
+                checkpoint_seconds=settings.checkpoint_seconds,
+                keep=settings.checkpoints,
+            )
         self.generator = learner.generator
 
     @torch.no_grad()

@@ -1,10 +1,12 @@
 """Photos as tensors and back, the memory layout and the precision that the networks work in."""
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
 from expr_lib.config import RunSettings
+from expr_lib.faceset import FaceSet
 from expr_lib.models.unet import UNet
 
 LAYOUT = torch.channels_last
@@ -27,6 +29,43 @@ def to_tensor(photos: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """Photos (N, H, W, 3) uint8 as (N, 3, H, W) in [-1, 1] on a device."""
     given = torch.as_tensor(photos).to(device).permute(0, 3, 1, 2)
     return (given.float() / 127.5 - 1).contiguous(memory_format=LAYOUT)
+
+
+class PhotoStore:
+    """Photos of a FaceSet to draw batches from: on the device where they fit, else each batch is
+    read from the memory-mapped file.
+
+    rows   (M,) the rows that may be asked for
+    size   side of the photos, pixels
+    limit  bytes that may lie on the device; None is half of its free memory
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        rows: np.ndarray,
+        size: int,
+        device: torch.device,
+        limit: int | None = None,
+    ) -> None:
+        self.faces, self.size, self.device = faces, size, device
+        self.resident: Tensor | None = None
+        if len(rows) * size * size * 3 <= (_free_bytes(device) // 2 if limit is None else limit):
+            self.resident = torch.from_numpy(faces.photos_at(rows, size)).to(device)
+            self.place = np.full(len(faces), -1)
+            self.place[rows] = np.arange(len(rows))
+
+    def take(self, rows: np.ndarray) -> Tensor:
+        """Photos (N, H, W, 3) uint8 of some rows, on the device."""
+        if self.resident is None:
+            return torch.from_numpy(self.faces.photos_at(rows, self.size)).to(self.device)
+        return self.resident[torch.from_numpy(self.place[rows]).to(self.device)]
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def join(photos: Tensor, drawn: Tensor) -> Tensor:
