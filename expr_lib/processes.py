@@ -33,9 +33,10 @@ class ProcessDied(ExprLibError):
 @cache
 def team() -> PartialState:
     """The processes that work together, this one among them; a team of one without a launcher."""
+    if "RANK" not in os.environ:
+        return PartialState()
     # the others wait while the first draws faces or measures, which may take hours
-    waits = {"timeout": timedelta(days=7)} if "RANK" in os.environ else {}
-    return PartialState(**waits)
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=7))
 
 
 def choose_device() -> torch.device:
@@ -64,6 +65,14 @@ def from_first(value: Value) -> Value:
     return values[0]
 
 
+def _sum(values: Tensor) -> None:
+    """Add up a tensor over all processes, in place. Raises ProcessDied."""
+    try:
+        distributed.all_reduce(values)
+    except RuntimeError as error:
+        raise ProcessDied(f"another process has ended ({str(error).splitlines()[0]})") from None
+
+
 class Share:
     """This process's part of every batch.
 
@@ -88,7 +97,7 @@ class Share:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]
         together = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(together)
+        _sum(together)
         together /= team().num_processes
         for gradient, mean in zip(
             gradients, together.split([g.numel() for g in gradients]), strict=True
@@ -99,7 +108,7 @@ class Share:
         """Means over the whole batch of means over each part."""
         if team().num_processes > 1:
             values = values * self.weight
-            distributed.all_reduce(values)
+            _sum(values)
             values /= team().num_processes
         return values
 
@@ -110,7 +119,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, values):  # type: ignore[no-untyped-def]
         values = values.clone()
-        distributed.all_reduce(values)
+        _sum(values)
         return values
 
     @staticmethod
