@@ -1,15 +1,17 @@
 """How fast stage 2 trains: ours beside a plain loop, which takes turns with it in one run.
 
-    python benchmarks/training.py [--sizes 128,256] [--rounds 3]
+    python benchmarks/training.py [--sizes 128,256] [--rounds 3] [--faces FACESET]
 
 The plain loop is what the pix2pix recipe gives: a DataLoader of image files that decodes, flips
 and draws each sample on the CPU, float32, PyTorch's default memory layout and Adam, the generator
 once a step, the discriminator twice for its own loss and once for the generator's. Networks,
 losses, batch, photos and landmarks (fused by the same frozen Φ) are ours. Each part of ours is
-also left out alone, to see what it is worth.
+also left out alone, to see what it is worth, and torch.compile is added alone.
 """
 
 import argparse
+import math
+import os
 import sys
 import tempfile
 import time
@@ -17,11 +19,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -30,17 +34,22 @@ from expr_lib.faceset import FaceSet
 from expr_lib.losses import discriminator_loss, generator_loss, pixel_l1
 from expr_lib.methods.fusion import LandmarkFusion, build_fusion
 from expr_lib.methods.paper import TransferLearner
-from expr_lib.methods.tensors import build_generator
+from expr_lib.methods.tensors import PhotoStore, build_generator, join
 from expr_lib.models.patchgan import PatchGAN
+from expr_lib.models.unet import UNet
 from expr_lib.points import CLOSED_PARTS, LANDMARK_PARTS, flip_points
+from expr_lib.processes import choose_device, choose_threads
+from expr_lib.provenance import describe_device
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH
-from expr_lib.splits import Split
-from expr_lib.training import choose_device, choose_threads
+from expr_lib.splits import Split, split_photos
+from expr_lib.training import rate_factor, set_rate
 
 FILTERS = {128: 32, 256: 64}
-STEPS = {128: 12, 256: 4}
-"""Steps of one turn."""
+PHOTOS_A_TURN: dict[int | str, int] = {128: 96, 256: 32, "cuda": 800}
+LIKE = ("transfer.precision=auto", "transfer.images=4000")
+WORKERS = min(4, os.cpu_count() or 1)
+"""Processes of the plain loop's DataLoader; pix2pix has 4."""
 Step = Callable[[], object]
 
 
@@ -81,21 +90,23 @@ class PhotoFiles(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 def plain_steps(
     faces: FaceSet, split: Split, fusion: LandmarkFusion, settings: RunSettings, folder: Path
-) -> Step:
-    """The plain loop, ready to go: calling it does one step."""
-    torch.manual_seed(0)
-    samples, batch, device = split.samples(0), settings.transfer.batch, choose_device()
-    triples = np.concatenate([samples.draw(step, batch) for step in range(400)])
+) -> tuple[Step, UNet]:
+    """The plain loop, ready to go: calling it does one step. And the generator that it trains."""
+    torch.manual_seed(settings.seed)
+    s, samples, device = settings.transfer, split.samples(settings.seed), choose_device()
+    steps = s.steps(len(samples))
+    triples = np.concatenate([samples.draw(step, s.batch) for step in range(steps)])
     points = faces.landmarks[triples[:, SOURCE]], faces.landmarks[triples[:, TARGET]]
-    for row in samples.rows.tolist():
+    for row in samples.rows.tolist() if not any(folder.iterdir()) else []:
         photo = faces.photos_at(np.array([row]), settings.size)[0]
         Image.fromarray(photo).save(folder / f"{row}.png")
     data = PhotoFiles(folder, triples, fusion.fuse(*points), settings.size)
-    loader = DataLoader(data, batch, num_workers=2, persistent_workers=True)
+    loader = DataLoader(data, s.batch, num_workers=WORKERS, persistent_workers=True)
     generator = build_generator(settings).to(device).train()
-    discriminator = PatchGAN(filters=settings.transfer.discriminator_filters).to(device)
-    adam = Adam(generator.parameters(), 2e-4, betas=(0.5, 0.999))
-    adam_d = Adam(discriminator.parameters(), 1e-4, betas=(0.5, 0.999))
+    discriminator = PatchGAN(filters=s.discriminator_filters).to(device)
+    adam = Adam(generator.parameters(), s.learning_rate, betas=(0.5, 0.999))
+    adam_d = Adam(discriminator.parameters(), s.discriminator_rate, betas=(0.5, 0.999))
+    counter = iter(range(10**9))
 
     def endless() -> Iterator[list[Tensor]]:
         while True:
@@ -104,6 +115,9 @@ def plain_steps(
     batches = endless()
 
     def step() -> None:
+        factor = rate_factor(min(next(counter), steps), steps, s.schedule)
+        set_rate(adam, s.learning_rate * factor)
+        set_rate(adam_d, s.discriminator_rate * factor)
         target, truth, drawn = (part.to(device) for part in next(batches))
         painted = generator(torch.cat([target, drawn], 1))
         real = discriminator(torch.cat([target, truth], 1))
@@ -115,45 +129,84 @@ def plain_steps(
         judged = discriminator(torch.cat([target, painted], 1))
         discriminator.requires_grad_(True)
         adam.zero_grad()
-        (100 * pixel_l1(painted, truth) + generator_loss(judged)).backward()
+        (s.weight_l1 * pixel_l1(painted, truth) + generator_loss(judged)).backward()
         adam.step()
 
-    return step
+    return step, generator
 
 
 def our_steps(
-    faces: FaceSet, split: Split, fusion: LandmarkFusion, settings: RunSettings, without: str = ""
+    faces: FaceSet,
+    split: Split,
+    fusion: LandmarkFusion,
+    settings: RunSettings,
+    without: str = "",
+    batch: int = 0,
+    compiled: bool = False,
 ) -> Step:
     """The library's loop, or one without one of its parts; calling it does one step."""
-    if without == "bfloat16":
-        transfer = settings.transfer.model_copy(update={"precision": "float32"})
-        settings = settings.model_copy(update={"transfer": transfer})
-    learner = TransferLearner(faces, split, fusion, settings)
+    changes: dict[str, object] = {"precision": "float32"} if without == "bfloat16" else {}
+    if batch:
+        changes["batch"] = batch
+    transfer = settings.transfer.model_copy(update=changes)
+    learner = TransferLearner(
+        faces, split, fusion, settings.model_copy(update={"transfer": transfer})
+    )
     if without == "channels_last":
         for module in learner.modules.values():
             module.to(memory_format=torch.contiguous_format)
     if without == "fused Adam":
         for optimiser in learner.optimisers.values():
             optimiser.param_groups[0]["fused"] = False
+    if without == "one generator pass for both steps":
+        teach = learner._teach_discriminator
+
+        def generate_again(target: Tensor, truth: Tensor, _: Tensor, drawn: Tensor) -> Tensor:
+            with torch.no_grad(), learner._autocast():
+                painted = learner.generator(join(target, drawn))
+            return teach(target, truth, painted, drawn)
+
+        learner._teach_discriminator = generate_again
+    if without == "photos on the device":
+        learner.photos = PhotoStore(
+            faces, learner.samples.rows, settings.size, learner.device, limit=0
+        )
+    if without == "a recorded step":
+        learner.learn = learner._learn
+    if without == "the batch made ahead":
+        learner.ahead = None
+    if compiled:
+        learner.generator.compile()
+        learner.discriminator.compile()
     counter = iter(range(10**9))
     return lambda: learner.step(next(counter))
 
 
-def take_turns(loops: dict[str, Step], steps: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds a step of each loop, a number a round; the loops take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in loops}
-    for step in loops.values():
-        step()
-        step()
-    for _ in range(rounds):
-        for name, step in loops.items():
-            _wait()
-            start = time.perf_counter()
-            for _ in range(steps):
-                step()
-            _wait()
-            seconds[name].append((time.perf_counter() - start) / steps)
-    return seconds
+class Loop:
+    """A loop that takes turns with others: its step, photos a step, threads, and peak memory."""
+
+    def __init__(self, make: Callable[[], Step], batch: int, threads: int = 0) -> None:
+        self.batch, self.threads = batch, threads or torch.get_num_threads()
+        before = _memory()
+        start = time.perf_counter()
+        self.step = make()
+        for _ in range(5):
+            self.step()
+        _wait()
+        self.warming, self.memory = time.perf_counter() - start, _memory() - before
+        self.seconds: list[float] = []
+
+    def turn(self, photos: int) -> None:
+        """Train on about so many photos and note the seconds a photo."""
+        steps, before = max(1, round(photos / self.batch)), torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        _wait()
+        start = time.perf_counter()
+        for _ in range(steps):
+            self.step()
+        _wait()
+        self.seconds.append((time.perf_counter() - start) / steps / self.batch)
+        torch.set_num_threads(before)
 
 
 def _wait() -> None:
@@ -161,27 +214,102 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def compare(run: Run, folder: Path, size: int, rounds: int) -> None:
+def _memory() -> int:
+    """Bytes that are held at the moment; on a GPU the most since the last call."""
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return peak if peak > torch.cuda.memory_allocated() else torch.cuda.memory_allocated()
+    return int(psutil.Process().memory_info().rss)
+
+
+def matrix_peak(dtype: torch.dtype) -> float:
+    """Measured TFLOP/s of a large matrix product."""
+    device, side = choose_device(), 8192 if choose_device().type == "cuda" else 2048
+    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = math.inf
+    for _ in range(8):
+        _wait()
+        start = time.perf_counter()
+        for _ in range(5):
+            one @ other
+        _wait()
+        best = min(best, (time.perf_counter() - start) / 5)
+    return 2 * side**3 / best / 1e12
+
+
+def count_flops(
+    faces: FaceSet, split: Split, fusion: LandmarkFusion, settings: RunSettings
+) -> float:
+    """Floating-point operations a photo of one training step: convolutions and matrix products."""
+    learner = TransferLearner(faces, split, fusion, settings)
+    learner.learn = learner._learn
+    with FlopCounterMode(display=False) as counter:
+        learner.step(0)
+    return counter.get_total_flops() / settings.transfer.batch
+
+
+def compare(
+    faces: FaceSet, split: Split, folder: Path, size: int, rounds: int, compiled: bool
+) -> None:
     """Print the table of one size."""
-    settings = load_settings(
-        "paper", [f"size={size}", f"transfer.filters={FILTERS[size]}", "transfer.precision=auto"]
-    )
-    faces, split = run.faces(), run.split()
+    settings = load_settings("paper", [f"size={size}", f"transfer.filters={FILTERS[size]}", *LIKE])
+    cuda, batch = choose_device().type == "cuda", settings.transfer.batch
     fusion = LandmarkFusion(build_fusion(settings.fusion))
     files = folder / str(size)
     files.mkdir()
-    loops = {"plain": plain_steps(faces, split, fusion, settings, files)}
-    for without in ("", "bfloat16", "channels_last", "fused Adam"):
-        name = f"ours without {without}" if without else "ours"
-        loops[name] = our_steps(faces, split, fusion, settings, without)
-    batch = settings.transfer.batch
-    print(f"{size} pixels, {FILTERS[size]} filters, batch {batch}, {rounds} rounds")
-    print(f"{'loop':28s} {'ms a photo':>10s} {'times plain':>12s}")
-    taken = take_turns(loops, STEPS[size], rounds)
-    for name, seconds in taken.items():
-        ratios = np.array(taken["plain"]) / np.array(seconds)
-        photo = 1000 * float(np.median(seconds)) / batch
-        print(f"{name:28s} {photo:10.1f} {np.median(ratios):12.2f}", flush=True)
+    about = (faces, split, fusion, settings)
+    left_out = ["bfloat16", "channels_last", "fused Adam", "one generator pass for both steps"]
+    left_out += ["photos on the device"]
+    left_out += ["a recorded step", "the batch made ahead"] if cuda else []
+    print(f"{size} pixels, {FILTERS[size]} filters, batch {batch}, {rounds} rounds, ", end="")
+    flops = count_flops(*about)
+    print(f"{flops / 1e9:.0f} GFLOP a photo and step")
+    loops = {"plain": Loop(lambda: plain_steps(*about, files)[0], batch)}
+    if cuda:
+        loops["plain without TF32"] = Loop(
+            lambda: without_tf32(plain_steps(*about, files)[0]), batch
+        )
+    loops["ours"] = Loop(lambda: our_steps(*about), batch)
+    for part in left_out:
+        loops[f"ours without {part}"] = Loop(
+            lambda part=part: our_steps(*about, without=part), batch
+        )
+    if torch.get_num_threads() > 1 and not cuda:
+        loops["ours with one thread"] = Loop(lambda: our_steps(*about), batch, threads=1)
+    if compiled:
+        loops["ours with torch.compile"] = Loop(lambda: our_steps(*about, compiled=True), batch)
+    for more in (32, 64) if cuda else (16,):
+        loops[f"ours, batch {more}"] = Loop(lambda more=more: our_steps(*about, batch=more), more)
+    for _ in range(rounds):
+        for loop in loops.values():
+            loop.turn(PHOTOS_A_TURN["cuda" if cuda else size])
+    head = f"{'loop':46s} {'ms/photo':>9s} {'photos/s':>9s} {'x plain':>8s}"
+    print(f"{head} {'MiB':>7s} {'ready s':>8s}")
+    for name, loop in loops.items():
+        ratios = np.array(loops["plain"].seconds) / np.array(loop.seconds)
+        photo = float(np.median(loop.seconds))
+        print(
+            f"{name:46s} {1000 * photo:9.2f} {1 / photo:9.0f} {np.median(ratios):8.2f} "
+            f"{loop.memory / 2**20:7.0f} {loop.warming:8.1f}",
+            flush=True,
+        )
+    peak = matrix_peak(torch.bfloat16)
+    for name, loop in loops.items():
+        if name.startswith("ours, batch") or name == "ours":
+            rate = flops / float(np.median(loop.seconds)) / 1e12
+            print(f"{name}: {rate:.2f} TFLOP/s, {rate / peak:.0%} of {peak:.1f} (bf16 products)")
+
+
+def without_tf32(step: Step) -> Step:
+    """The same step with convolutions in full float32 on a GPU."""
+
+    def exact() -> None:
+        torch.backends.cudnn.allow_tf32 = False
+        step()
+        torch.backends.cudnn.allow_tf32 = True
+
+    return exact
 
 
 def main() -> None:
@@ -191,17 +319,26 @@ def main() -> None:
     )
     parser.add_argument("--sizes", default="128,256")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--faces", type=Path, help="a FaceSet of 256 pixels; else one is drawn")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
-    print(f"{choose_device()}, threads: {choose_threads()}")
     torch.set_num_threads(choose_threads())
+    print(
+        f"{describe_device()}, torch {torch.__version__}, threads: {torch.get_num_threads()}, "
+        f"TF32 in convolutions of the plain loop: {torch.backends.cudnn.allow_tf32}"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        drawn = ["size=256", "synthetic.people=10", "synthetic.size=256"]
-        run = Run(folder / "run", load_settings("smoke", drawn))
-        run.faces()
+        if options.faces:
+            faces = FaceSet.load(options.faces)
+            split = split_photos(faces.table)
+        else:
+            drawn = ["size=256", "synthetic.people=10", "synthetic.size=256"]
+            run = Run(folder / "run", load_settings("smoke", drawn))
+            faces, split = run.faces(), run.split()
         for size in sizes:
-            compare(run, folder, size, options.rounds)
+            compare(faces, split, folder, size, options.rounds, not options.no_compile)
             print()
 
 

@@ -171,11 +171,16 @@ def _put_optimisers(trained: Trained, tensors: dict[str, Tensor]) -> None:
             slots = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             # a state like the parameter in memory layout: the fused update reads both in step
             optimiser.state[parameter] = {
-                slot: value.to(parameter.device if optimiser.defaults.get("fused") else "cpu")
+                slot: value.to(parameter.device if _counts_there(optimiser) else "cpu")
                 if slot == "step"
                 else torch.empty_like(parameter, requires_grad=False).copy_(value)
                 for slot, value in slots.items()
             }
+
+
+def _counts_there(optimiser: Optimizer) -> bool:
+    """Whether an optimiser counts its steps on the parameters' device."""
+    return bool(optimiser.defaults.get("fused") or optimiser.defaults.get("capturable"))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -86,7 +86,10 @@ def rate_factor(step: int, steps: int, schedule: str) -> float:
 def set_rate(optimiser: Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters of an optimiser."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def train(

@@ -2,7 +2,7 @@
 7-9)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -10,10 +10,11 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from expr_lib.checkpoints import put_weights, read_tensors, save_tensors
 from expr_lib.config import RunSettings, TransferSettings
+from expr_lib.cuda import Ahead, Recorded
 from expr_lib.drawing import draw_landmarks
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
@@ -23,6 +24,7 @@ from expr_lib.methods.fusion import MODEL, LandmarkFusion, build_fusion
 from expr_lib.methods.tensors import (
     LAYOUT,
     PhotoStore,
+    build_adam,
     build_generator,
     join,
     to_photos,
@@ -34,7 +36,7 @@ from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.unet import UNet
 from expr_lib.photos import as_grey
 from expr_lib.points import flip_points
-from expr_lib.processes import Share, choose_device, share_statistics
+from expr_lib.processes import Share, choose_device, share_statistics, team
 from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.splits import PARTS, Split
 from expr_lib.training import TrainingCollapsed, memory_named, rate_factor, set_rate, train
@@ -81,9 +83,8 @@ class TransferLearner:
             .to(self.device)
             .to(memory_format=LAYOUT)
         )
-        fused = self.device.type in ("cpu", "cuda")
-        self.optimiser = Adam(self.generator.parameters(), betas=(0.5, 0.999), fused=fused)
-        self.optimiser_d = Adam(self.discriminator.parameters(), betas=(0.5, 0.999), fused=fused)
+        self.optimiser = build_adam(self.generator.parameters(), self.device)
+        self.optimiser_d = build_adam(self.discriminator.parameters(), self.device)
         self.modules: Mapping[str, nn.Module] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -93,6 +94,12 @@ class TransferLearner:
             "discriminator": self.optimiser_d,
         }
         self.seen = 0  # photos
+        self.ahead: Ahead | None = None
+        self.learn: Callable[..., dict[str, Tensor]] = self._learn
+        if self.device.type == "cuda":
+            self.ahead = Ahead(self._draw)
+            if team().num_processes == 1:
+                self.learn = Recorded(self._learn)
         self.keeps_best = s.keep == "best" and split.can_choose
         self.grey = faces.grey
         self.probed = {}
@@ -145,9 +152,16 @@ class TransferLearner:
         factor = rate_factor(step, self.steps, s.schedule)
         set_rate(self.optimiser, s.learning_rate * factor)
         set_rate(self.optimiser_d, s.discriminator_rate * factor)
-        target, truth, drawn = self._draw(step)
         self.seen = (step + 1) * self.batch
         self.generator.train()
+        if self.ahead is None:
+            return self.learn(*self._draw(step))
+        losses = self.learn(*self.ahead.take(step))
+        self.ahead.prepare(step + 1)
+        return losses
+
+    def _learn(self, target: Tensor, truth: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+        s = self.settings
         losses = {}
         with self._autocast():
             painted = self.generator(join(target, drawn))  # I_gen, Eq. 2
