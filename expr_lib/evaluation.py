@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from expr_lib import figures
@@ -14,11 +15,19 @@ from expr_lib.config import RunSettings
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
 from expr_lib.files import only_one, whole_file, write_text
-from expr_lib.measuring import Case, embed_all, find_again, measure_all
+from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.controls import CopyTarget, WarpTarget
 from expr_lib.methods.paper import PaperModel
-from expr_lib.metrics import Interval, interval_over_people, landmark_error
+from expr_lib.metrics import (
+    CPU,
+    Interval,
+    interval_over_people,
+    landmark_error,
+    mouth_psnr,
+    psnr,
+    ssim,
+)
 from expr_lib.photos import as_grey
 from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
@@ -88,14 +97,54 @@ def compare(
     for method in methods:
         results = method.generate(source, target)
         results = as_grey(results) if faces.grey else results
-        cases = [
-            Case(*parts)
-            for parts in zip(results, truth.photos, truth.points, codes, wanted, strict=True)
-        ]
-        window = settings.evaluation.ssim_window
-        measured = measure_all(cases, window, jobs, title=f"measuring {method.title}")
-        tables.append(_with_names(pd.DataFrame(measured), faces, triples, method))
+        measured = measure(
+            results,
+            truth,
+            codes,
+            wanted,
+            window=settings.evaluation.ssim_window,
+            device=model.device,
+            jobs=jobs,
+            title=method.title,
+        )
+        tables.append(_with_names(measured, faces, triples, method))
     return pd.concat(tables, ignore_index=True)
+
+
+def measure(
+    results: np.ndarray,
+    truth: FaceBatch,
+    truth_codes: np.ndarray,
+    wanted: np.ndarray,
+    *,
+    window: str = "gaussian",
+    device: torch.device = CPU,
+    jobs: int = 1,
+    title: str = "results",
+) -> pd.DataFrame:
+    """All measures of results: pixels in batches on the device, dlib's in parallel processes.
+
+    results      (N, H, W, 3) uint8
+    truth_codes  (N, 128)  dlib's embedding of the truths
+    wanted       (N, 68, 2)  crop widths, the fused landmarks
+    window       of SSIM, see `metrics.ssim`
+    returns      a row a result: ssim; psnr and psnr_mouth in dB; error_wanted and error_truth in %
+                 of the eye distance and identity (distance of dlib's embedding to the truth's), NaN
+                 when no face is found in the result; found, 0 or 1
+    """
+    points = find_all(results, jobs, f"finding faces: {title}")
+    codes = embed_all(results, points, jobs, f"embedding: {title}")
+    return pd.DataFrame(
+        {
+            "ssim": ssim(results, truth.photos, window, device),
+            "psnr": psnr(results, truth.photos, device),
+            "psnr_mouth": mouth_psnr(results, truth.photos, truth.points, device),
+            "error_wanted": landmark_error(points, wanted),
+            "error_truth": landmark_error(points, truth.points),
+            "identity": np.linalg.norm(codes - truth_codes, axis=-1),
+            "found": np.isfinite(points).all((1, 2)).astype(float),
+        }
+    )
 
 
 def _with_names(
@@ -191,18 +240,14 @@ def _cell(
     return f"{mean} [{interval.low:{style}}, {interval.high:{style}}]"
 
 
-def noise_floor(faces: FaceSet, pairs: pd.DataFrame, size: int) -> float:
+def noise_floor(faces: FaceSet, pairs: pd.DataFrame, size: int, jobs: int = 1) -> float:
     """Landmark error of the true photos against their own landmarks, mean in % of the eye
-    distance."""
+    distance; NaN when no face is found in any."""
     rows = np.unique(pairs["truth"].to_numpy())
     truth = FaceBatch.of(faces, rows, size)
-    found = [find_again(photo) for photo in truth.photos]
-    errors = [
-        float(landmark_error(again, points))
-        for again, points in zip(found, truth.points, strict=True)
-        if again is not None
-    ]
-    return float(np.mean(errors)) if errors else float("nan")
+    again = find_all(truth.photos, jobs, "finding faces: truths")
+    errors = landmark_error(again, truth.points)
+    return float(pd.Series(errors).mean())
 
 
 def evaluate(run: Run, out: Path | None = None) -> Evaluation:
@@ -258,7 +303,7 @@ def _evaluate_into(folder: Path, run: Run, model: PaperModel, faces: FaceSet) ->
         "Paired differences (same pairs, 95 % interval over people; bold when it excludes 0):\n",
         differences_as_markdown(table, titles),
         "Noise floor: in the true photos themselves dlib finds the landmarks again with an error "
-        f"of {noise_floor(faces, pairs, settings.size):.2f} %.\n",
+        f"of {noise_floor(faces, pairs, settings.size, run.jobs):.2f} %.\n",
     ]
     if len(own):
         text += [

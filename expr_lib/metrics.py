@@ -127,10 +127,13 @@ def _in_batches(
             f"{results.shape} {results.dtype} and {truths.shape} {truths.dtype}"
         )
     count = math.prod(results.shape[:-3])
-    flat = [torch.as_tensor(each).reshape(count, *each.shape[-3:]) for each in pictures]
+    flat = [each.reshape(count, *each.shape[-3:]) for each in pictures]
+
+    def given(batch: np.ndarray) -> Tensor:  # a copy: torch takes no mirrored array
+        return torch.from_numpy(batch.copy()).to(device).permute(0, 3, 1, 2).float()
+
     parts = [
-        measure(*(each[i : i + BATCH].to(device).permute(0, 3, 1, 2).float() for each in flat))
-        for i in range(0, count, BATCH)
+        measure(*(given(each[i : i + BATCH]) for each in flat)) for i in range(0, count, BATCH)
     ]
     found = torch.cat(parts) if parts else torch.zeros(0)
     return found.cpu().double().numpy().reshape(results.shape[:-3])[()]

@@ -209,11 +209,10 @@ class TransferLearner:
             if self.seen >= ENOUGH:
                 _stop_if_constant(results, truth.photos, self.settings)
             results = as_grey(results) if self.grey else results
-            cases = list(zip(results, truth.photos, truth.points, strict=True))
             measured = {
-                "ssim": [ssim(result, photo, window) for result, photo, _ in cases],
-                "psnr": [psnr(result, photo) for result, photo, _ in cases],
-                "psnr_mouth": [mouth_psnr(*case) for case in cases],
+                "ssim": ssim(results, truth.photos, window, self.device),
+                "psnr": psnr(results, truth.photos, self.device),
+                "psnr_mouth": mouth_psnr(results, truth.photos, truth.points, self.device),
             }
             row |= {f"{part}_{name}": float(np.mean(each)) for name, each in measured.items()}
         return row
