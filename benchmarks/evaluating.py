@@ -37,6 +37,7 @@ from expr_lib.errors import DlibMissing
 from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.tensors import working_precision
 from expr_lib.metrics import mouth_box, mouth_psnr, psnr, ssim
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH
@@ -45,6 +46,7 @@ from expr_lib.training import choose_device, choose_threads
 FILTERS = {128: 32, 256: 64}
 RESULTS = 32  # two chunks of the workers: one would leave all but one of them idle
 JOBS = 2
+PRECISIONS = ("float32", "bfloat16")
 MIB = 2**20
 
 
@@ -162,27 +164,27 @@ class Contiguous(nn.Module):
 
 
 Context = Callable[[], AbstractContextManager[object]]
-OURS, PLAIN = "ours: channels_last, no_grad", "float32, contiguous"
+PLAIN = "float32, contiguous"
 
 
 def ways(model: PaperModel) -> dict[str, tuple[PaperModel, Context]]:
-    """Ways to generate: a model, and in which context it is asked."""
+    """Ways to generate: a model, and in which context it is asked. All but the first are
+    channels_last, all but `inference_mode` are under no_grad."""
 
-    def bfloat16() -> AbstractContextManager[object]:
-        return torch.autocast(model.device.type, dtype=torch.bfloat16)
+    def way(precision: str, network: nn.Module) -> PaperModel:
+        transfer = model.settings.transfer.model_copy(update={"precision": precision})
+        settings = model.settings.model_copy(update={"transfer": transfer})
+        return PaperModel(model.fusion, network, settings)  # type: ignore[arg-type]
 
-    def with_generator(network: nn.Module) -> PaperModel:
-        return PaperModel(model.fusion, network, model.settings)  # type: ignore[arg-type]
-
-    plain = with_generator(Contiguous(copy.deepcopy(model.generator)))
-    compiled = with_generator(torch.compile(copy.deepcopy(model.generator), dynamic=False))
+    ours = model.generator
+    plain = Contiguous(copy.deepcopy(ours))
+    compiled = {p: torch.compile(copy.deepcopy(ours), dynamic=False) for p in PRECISIONS}
     return {
-        PLAIN: (plain, nullcontext),
-        OURS: (model, nullcontext),
-        "inference_mode": (model, torch.inference_mode),
-        "bfloat16": (model, bfloat16),
-        "torch.compile": (compiled, nullcontext),
-        "torch.compile, bfloat16": (compiled, bfloat16),
+        PLAIN: (way("float32", plain), nullcontext),
+        "float32": (way("float32", ours), nullcontext),
+        "float32, inference_mode": (way("float32", ours), torch.inference_mode),
+        "bfloat16": (way("bfloat16", ours), nullcontext),
+        **{f"{p}, torch.compile": (way(p, compiled[p]), nullcontext) for p in PRECISIONS},
     }
 
 
@@ -214,8 +216,9 @@ def generating(bench: Bench, rounds: int) -> None:
     calls = {count: {n: painter(*w, count) for n, w in all_ways.items()} for count in (1, 8)}
     taken = {count: take_turns(calls[count], rounds) for count in calls}
     wanted = calls[8][PLAIN]()
+    chosen = str(working_precision("auto", model.device)).removeprefix("torch.")
     filters = FILTERS.get(bench.size, 32)
-    print(f"generation, {bench.size} pixels, {filters} filters; times: as fast as {PLAIN}")
+    print(f"generation, {bench.size} pixels, {filters} filters; precision auto is {chosen} here")
     print(
         f"{'way':30s} {'ms, batch 1':>12s} {'times':>6s} {'ms a face, 8':>13s} {'times':>6s}",
         end="",

@@ -15,8 +15,10 @@ from expr_lib.checkpoints import BEST, put_weights, read_tensors
 from expr_lib.config import load_settings
 from expr_lib.errors import BrokenCheckpoint, OutputExists, OutputFailed
 from expr_lib.faceset import FaceSet
+from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
 from expr_lib.methods.paper import PaperModel, TransferLearner
+from expr_lib.metrics import psnr
 from expr_lib.splits import Split, split_photos
 from expr_lib.training import TrainingDiverged, rate_factor, train
 from toy_training import (
@@ -291,8 +293,6 @@ def test_stage_2_overfits_four_photos(faces: FaceSet, tmp_path: Path) -> None:
 
 
 def test_a_saved_model_paints_the_same(faces: FaceSet, tmp_path: Path) -> None:
-    from expr_lib.methods.base import FaceBatch
-
     learner = make_learner("transfer", faces)
     learner.step(0)
     model = PaperModel(LandmarkFusion(learner.fusion), learner.generator, learner.run)
@@ -304,3 +304,20 @@ def test_a_saved_model_paints_the_same(faces: FaceSet, tmp_path: Path) -> None:
     other = load_settings("smoke", [*SMALL, "size=32"])
     with pytest.raises(BrokenCheckpoint, match="made for photos of 64 pixels"):
         PaperModel.load(tmp_path, other)
+
+
+def test_a_lower_precision_paints_what_nobody_tells_apart(faces: FaceSet) -> None:
+    learner = make_learner("transfer", faces, "transfer.filters=16")
+    for step in range(100):
+        learner.step(step)
+    batch = FaceBatch.of(faces, torch.arange(9).numpy(), 64)
+    painted = {}
+    for precision in ("float32", "bfloat16"):
+        transfer = learner.run.transfer.model_copy(update={"precision": precision})
+        settings = learner.run.model_copy(update={"transfer": transfer})
+        model = PaperModel(LandmarkFusion(learner.fusion), learner.generator, settings)
+        painted[precision] = model.generate(batch, batch)
+    exact, near = painted.values()
+    assert exact.std(0).mean() > 5  # the photos differ, so there is something to paint
+    assert (exact != near).any()
+    assert psnr(near, exact).min() > 45

@@ -323,7 +323,11 @@ class PaperModel(Method):
         points = torch.as_tensor(fused, device=self.device)
         style = self.settings.transfer.landmark_style
         drawn = draw_landmarks(points, self.settings.size, style=style)
-        return self.generator(join(to_tensor(photos, self.device), drawn))
+        joined = join(to_tensor(photos, self.device), drawn)
+        precision = working_precision(self.settings.transfer.precision, self.device)
+        lower = precision != torch.float32
+        with torch.autocast(self.device.type, dtype=precision, enabled=lower):
+            return self.generator(joined)
 
     def save(self, folder: Path) -> None:
         """Write Φ and Ω as one `model.safetensors`. Raises OutputFailed."""
