@@ -10,14 +10,12 @@ rows are left out.
 
 import argparse
 import copy
-import multiprocessing
-import os
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +27,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ.setdefault("TQDM_DISABLE", "1")  # tables only
 
 from expr_lib.config import load_settings
 from expr_lib.dlib_models import import_dlib
 from expr_lib.errors import DlibMissing
+from expr_lib.evaluation import measure
 from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.paper import PaperModel
@@ -255,30 +253,32 @@ def peak_of(work: Callable[[], object]) -> tuple[float, float, float]:
         torch.cuda.reset_peak_memory_stats()
     watcher = threading.Thread(target=watch)
     watcher.start()
-    work()
-    over.set()
-    watcher.join()
+    try:
+        work()
+    finally:
+        over.set()
+        watcher.join()
     on_gpu = torch.cuda.max_memory_allocated() / MIB if torch.cuda.is_available() else 0.0
     return mine, workers, on_gpu
 
 
-def remembering(bench: Bench, with_dlib: bool) -> list[tuple[str, tuple[float, float, float]]]:
-    """Peaks of generation and evaluation; in a process of its own, so that nothing is left over."""
-    from expr_lib.evaluation import measure
-
+def remembering(bench: Bench, with_dlib: bool) -> None:
+    """Print the peaks of generation and evaluation; asked for in a process of its own, so that
+    nothing else is in its memory."""
     model, source, target, truth = bench.ready()
-    rows = [("model and faces, at rest", peak_of(lambda: time.sleep(0.1)))]
-    for count in (1, 8):
-        paint = peak_of(lambda count=count: model.generate(source, target, count))
-        rows.append((f"generation, batch {count}", paint))
-    results = model.generate(source, target)
-    rows.append(("SSIM", peak_of(lambda: ssim(results, truth.photos, device=model.device))))
+    print(f"peak memory, {bench.size} pixels, MiB")
+    print(f"{'work':30s} {'process':>10s} {'workers':>10s} {'GPU':>10s}")
+
+    def show(title: str, work: Callable[[], object]) -> None:
+        print(f"{title:30s} " + " ".join(f"{peak:10.0f}" for peak in peak_of(work)), flush=True)
+
+    show("at rest", lambda: time.sleep(0.1))
+    show("generation, batch 1", lambda: model.generate(source, target, 1))
+    show("generation, batch 8", lambda: model.generate(source, target, 8))
+    show("SSIM", lambda: ssim(source.photos, truth.photos, device=model.device))
     if with_dlib:
-        codes = np.zeros((RESULTS, 128))
-        given = (results, truth, codes, truth.points)
-        whole = peak_of(lambda: measure(*given, device=model.device, jobs=JOBS))
-        rows.append((f"evaluation, {JOBS} processes", whole))
-    return rows
+        given = (truth.photos, truth, np.zeros((RESULTS, 128)), truth.points)
+        show("evaluation", lambda: measure(*given, device=model.device, jobs=JOBS))
 
 
 def main() -> None:
@@ -289,6 +289,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="128,256")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=40, help="of training Ω")
+    parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
         import_dlib()
@@ -296,6 +297,9 @@ def main() -> None:
     except DlibMissing:
         with_dlib = False
         print("dlib is missing: landmarks found again and identity are left out")
+    if options.memory_of:
+        remembering(Bench(options.memory_of, int(options.sizes), options.steps), with_dlib)
+        return
     torch.set_num_threads(choose_threads())
     print(f"{choose_device()}, threads: {torch.get_num_threads()}, {options.rounds} rounds")
     with tempfile.TemporaryDirectory() as name:
@@ -308,12 +312,8 @@ def main() -> None:
             print()
             evaluating(bench, options.rounds, with_dlib)
             generating(bench, options.rounds)
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-                rows = alone.submit(remembering, bench, with_dlib).result()
-            print(f"peak memory, {size} pixels, MiB")
-            print(f"{'work':30s} {'process':>10s} {'workers':>10s} {'GPU':>10s}")
-            for title, peaks in rows:
-                print(f"{title:30s} " + " ".join(f"{peak:10.0f}" for peak in peaks), flush=True)
+            again = [sys.executable, __file__, "--memory-of", name, "--sizes", str(size)]
+            subprocess.run([*again, "--steps", str(options.steps)], check=True)
 
 
 if __name__ == "__main__":
