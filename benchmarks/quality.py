@@ -28,6 +28,7 @@ from training import plain_steps
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import DlibMissing
 from expr_lib.faceset import FaceSet
+from expr_lib.files import whole_file
 from expr_lib.measuring import find_again
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.fusion import LandmarkFusion
@@ -85,27 +86,24 @@ LOOPS: dict[str, Trainer] = {
 
 
 def paint(
-    name: str, faces: FaceSet, split: Split, settings: list[RunSettings], pictures: Path
-) -> dict[str, np.ndarray]:
-    """Pictures (M, H, W, 3) of the pairs by a loop, one array a seed; trained unless they are in
-    the folder."""
-    path = pictures / f"{name.replace(', ', '-').replace(' ', '-')}.npz"
+    name: str, faces: FaceSet, split: Split, settings: RunSettings, pictures: Path
+) -> np.ndarray:
+    """Pictures (M, H, W, 3) of the pairs by a loop, trained unless they are in the folder."""
+    path = pictures / f"{name.replace(', ', '-').replace(' ', '-')}-{settings.seed}.npz"
     if path.is_file():
         with np.load(path) as kept:
-            return dict(kept)
-    painted = {}
-    for setting in settings:
-        with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
-            fusion = LandmarkFusion.fit(faces, split, setting, Path(place) / "fusion", "")
-            start = time.perf_counter()
-            (Path(place) / "stage").mkdir()
-            model = LOOPS[name](faces, split, fusion, setting, Path(place) / "stage")
-        seconds = time.perf_counter() - start
-        print(f"{name}, seed {setting.seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
-        triples = split.pairs("test", PAIRS, 0)
-        given = [FaceBatch.of(faces, triples[:, c], setting.size) for c in (SOURCE, TARGET)]
-        painted[f"seed {setting.seed}"] = model.generate(*given)
-    np.savez_compressed(path, **painted)
+            return kept["pictures"]
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
+        fusion = LandmarkFusion.fit(faces, split, settings, Path(place) / "fusion", "")
+        start = time.perf_counter()
+        (Path(place) / "stage").mkdir()
+        model = LOOPS[name](faces, split, fusion, settings, Path(place) / "stage")
+    print(f"{name}, seed {settings.seed}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    triples = split.pairs("test", PAIRS, 0)
+    given = [FaceBatch.of(faces, triples[:, c], settings.size) for c in (SOURCE, TARGET)]
+    painted = model.generate(*given)
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, pictures=painted)
     return painted
 
 
@@ -155,10 +153,10 @@ def main() -> None:
     )
     plain: dict[str, list[float]] = {}
     for name in options.loops.split(";"):
-        painted = paint(name, faces, split, settings, options.pictures)
+        painted = [paint(name, faces, split, each, options.pictures) for each in settings]
         measured: dict[str, list[float]] = {measure_: [] for measure_ in MEASURES}
-        for seed in sorted(painted):
-            for measure_, values in measure(painted[seed], truth).items():
+        for pictures in painted:
+            for measure_, values in measure(pictures, truth).items():
                 measured[measure_] += values
         plain = plain or measured
         for measure_, decimals in MEASURES.items():

@@ -86,10 +86,15 @@ class FaceSet:
                 f"the faces in {self.folder} are {self.size} pixels wide, "
                 f"which is no multiple of {size}; prepare them with --size {size}"
             )
+        if factor == 1:
+            return np.array(self.images[rows])
         result = np.empty((len(rows), size, size, 3), np.uint8)
         for i, row in enumerate(rows.tolist()):
-            blocks = self.images[row].reshape(size, factor, size, factor, 3)
-            result[i] = np.rint(blocks.mean((1, 3))) if factor > 1 else blocks[:, 0, :, 0]
+            total = np.zeros((size, size, 3), np.uint32)
+            for down in range(factor):
+                for right in range(factor):
+                    total += self.images[row, down::factor, right::factor]
+            result[i] = np.rint(total / factor**2)
         return result
 
     @classmethod

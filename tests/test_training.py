@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,9 +19,16 @@ from expr_lib.faceset import FaceSet
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
 from expr_lib.methods.paper import PaperModel, TransferLearner
+from expr_lib.methods.tensors import PhotoStore
 from expr_lib.metrics import psnr
 from expr_lib.splits import Split, split_photos
-from expr_lib.training import TrainingDiverged, rate_factor, train
+from expr_lib.training import (
+    OutOfMemory,
+    TrainingCollapsed,
+    TrainingDiverged,
+    rate_factor,
+    train,
+)
 from toy_training import (
     STEPS,
     Killed,
@@ -321,3 +329,65 @@ def test_a_lower_precision_paints_what_nobody_tells_apart(faces: FaceSet) -> Non
     assert exact.std(0).mean() > 5  # the photos differ, so there is something to paint
     assert (exact != near).any()
     assert psnr(near, exact).min() > 45
+
+
+def trained_badly(faces: FaceSet, folder: Path, *overrides: str) -> TransferLearner:
+    learner = make_learner("transfer", faces, "transfer.curve_pairs=8", *overrides)
+    about = {"key": "k", "seed": 0, "title": "transfer"}
+    train(learner, steps=learner.steps, folder=folder, **about)
+    return learner
+
+
+def test_a_generator_that_gives_one_picture_is_stopped(faces: FaceSet, tmp_path: Path) -> None:
+    """Only the discriminator teaches it, in steps that are far too long."""
+    with pytest.raises(TrainingCollapsed, match=r"one picture for all faces .*learning_rate = 1"):
+        trained_badly(
+            faces,
+            tmp_path,
+            "transfer.images=2400",
+            "transfer.weight_l1=0",
+            "transfer.learning_rate=1",
+        )
+    assert (tmp_path / "metrics.csv").is_file()
+
+
+def test_a_discriminator_that_wins_everything_is_named(
+    faces: FaceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The generator does not learn, so that its pictures are told at a glance."""
+    trained_badly(
+        faces,
+        tmp_path,
+        "transfer.images=800",
+        "transfer.learning_rate=1e-9",
+        "transfer.discriminator_rate=2e-3",
+        "transfer.discriminator_filters=16",
+    )
+    said = capsys.readouterr().out
+    assert "note: transfer, step " in said
+    assert "the discriminator wins everything" in said
+    assert "lower transfer.discriminator_rate = 0.002" in said
+
+
+def test_ordinary_training_is_not_called_odd(
+    faces: FaceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learner = trained_badly(faces, tmp_path, "transfer.images=1600", "transfer.filters=8")
+    assert "note" not in capsys.readouterr().out
+    assert learner.seen > 1000
+
+
+def test_want_of_memory_names_the_settings(faces: FaceSet, tmp_path: Path) -> None:
+    settings = load_settings("smoke", [*SMALL, "fusion.hidden=2000000"])
+    with pytest.raises(OutOfMemory, match=r"lower fusion\.batch = 32 or fusion\.hidden"):
+        LandmarkFusion.fit(faces, split_photos(faces.table), settings, tmp_path, "k")
+
+
+def test_photos_that_do_not_fit_are_read_as_they_are_needed(faces: FaceSet) -> None:
+    rows = np.array([3, 5, 7, 11])
+    on_device = PhotoStore(faces, rows, 32, torch.device("cpu"))
+    on_disk = PhotoStore(faces, rows, 32, torch.device("cpu"), limit=0)
+    assert on_device.resident is not None and on_disk.resident is None
+    wanted = np.array([7, 3, 3])
+    assert torch.equal(on_device.take(wanted), on_disk.take(wanted))
+    assert (on_disk.take(wanted).numpy() == faces.photos_at(wanted, 32)).all()
