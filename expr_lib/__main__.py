@@ -127,6 +127,7 @@ def prepare(
     landmarks: Literal["dlib", "true"] = "dlib",
     set_: Overrides = (),
     overwrite: bool = False,
+    scheduler: str | None = None,
 ) -> None:
     """Find landmarks, align the faces and write a FaceSet.
 
@@ -138,11 +139,15 @@ def prepare(
         jobs: processes at work
         landmarks: found by dlib, or those that the source knows: true ones of drawn faces, CK+'s
         overwrite: replace a FaceSet of other photos
+        scheduler: address of a Dask cluster, such as tcp://host:8786; its workers see the same
+            folders under the same paths, and all of its cores are used, whatever jobs says
     """
     from expr_lib.faceset import prepare as prepare_faces
+    from expr_lib.workers import on_cluster
 
-    found = _list_photos(source, root, set_)
-    prepare_faces(found, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
+    with on_cluster(scheduler):  # a wrong address is said before the photos are listed
+        found = _list_photos(source, root, set_)
+        prepare_faces(found, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
 
 
 def train(

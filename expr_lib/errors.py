@@ -61,6 +61,10 @@ class NotebooksMissing(ExprLibError):
     """The packages that run notebooks are not installed."""
 
 
+class DistributedMissing(ExprLibError):
+    """The package that reaches a Dask cluster is not installed."""
+
+
 class RunBusy(ExprLibError):
     """A run folder in which another process is at work."""
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,9 +50,13 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
+_umask_lock = threading.Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _umask_lock:  # two threads would read each other's 0, and one would leave it set
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

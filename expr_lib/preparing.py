@@ -7,6 +7,7 @@ so that worker processes start quickly.
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,6 +24,7 @@ from expr_lib.errors import (
     ExprLibError,
     ModelFileMissing,
     NoFaceFound,
+    OutputFailed,
     UnreadablePhoto,
 )
 from expr_lib.files import digest, whole_file
@@ -63,11 +65,17 @@ class Photo:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some photos, the side of their crops in pixels, and the file that the result goes to."""
+    """Some photos, the side of their crops in pixels, and the file that the result goes to.
+
+    dlib    version that its landmarks shall be found with; None where there is no dlib
+    absent  paths of the photos that did not exist when the chunks were made
+    """
 
     photos: tuple[Photo, ...]
     size: int
     part: Path
+    dlib: str | None = None
+    absent: frozenset[str] = frozenset()
 
 
 def list_entries(photos: PhotoSource, landmarks: str) -> list[Photo]:
@@ -103,12 +111,15 @@ def make_chunks(
     photos: list[Photo], size: int, folder: Path, landmarks: LandmarkSource
 ) -> list[Chunk]:
     """Cut the photos into chunks; each one's part in `folder` is named by what decides it."""
-    version = f"{landmarks}, dlib {package_version('dlib')}"
+    dlib = package_version("dlib")
+    version = f"{landmarks}, dlib {dlib}"
     chunks = []
     for start in range(0, len(photos), _CHUNK):
         some = tuple(photos[start : start + _CHUNK])
-        key = digest(FORMAT, version, size, [photo.fingerprint() for photo in some])
-        chunks.append(Chunk(some, size, folder / f"{key}.npz"))
+        prints = [photo.fingerprint() for photo in some]
+        key = digest(FORMAT, version, size, prints)
+        absent = frozenset(str(path) for path, file, *_ in prints if file is None)
+        chunks.append(Chunk(some, size, folder.absolute() / f"{key}.npz", dlib, absent))
     return chunks
 
 
@@ -123,7 +134,8 @@ def package_version(package: str) -> str | None:
 def make_parts(chunks: list[Chunk], jobs: int, progress: bool) -> None:
     """Make the parts that are missing, in `jobs` processes.
 
-    raises  OutputFailed when a part cannot be written or a process dies; finished parts stay
+    raises  OutputFailed when a part cannot be written, a process dies, or the workers are on other
+            machines and do not share the folder; finished parts stay
     """
     missing = [chunk for chunk in chunks if not chunk.part.is_file()]
     total = sum(len(chunk.photos) for chunk in chunks)
@@ -140,14 +152,26 @@ def make_parts(chunks: list[Chunk], jobs: int, progress: bool) -> None:
     )
     for _ in made:
         pass
+    if missing:
+        folder = missing[0].part.parent
+        there = set(os.listdir(folder) if folder.is_dir() else ())  # unlike is_file never a memory
+        lost = sum(chunk.part.name not in there for chunk in missing)
+        if lost:
+            raise OutputFailed(
+                f"{lost} parts that workers have written are not in {folder}: all workers must "
+                "share that folder; choose one that they share, and run the same command again"
+            )
 
 
 def make_part(chunk: Chunk) -> int:
     """Work on one chunk and write its part; a bad photo is noted with its reason and stops nothing.
 
     returns  the number of photos worked on
-    raises   OutputFailed when the part cannot be written, ModelFileMissing without dlib's models
+    raises   OutputFailed when the part cannot be written, or when this machine is another than the
+             one that made the chunk and has not its dlib or its photos; ModelFileMissing without
+             dlib's models
     """
+    _refuse_strange_worker(chunk)
     crops, points, kept, faces, reasons = [], [], [], [], []
     for position, photo in enumerate(chunk.photos):
         try:
@@ -173,6 +197,24 @@ def make_part(chunk: Chunk) -> int:
             reasons=np.array(reasons, np.str_).reshape(-1, 2),
         )
     return len(chunk.photos)
+
+
+def _refuse_strange_worker(chunk: Chunk) -> None:
+    """Raise OutputFailed where the part would not hold what its name says."""
+    here = socket.gethostname()
+    looks = any(photo.points is None for photo in chunk.photos)
+    if looks and (dlib := package_version("dlib")) != chunk.dlib:
+        raise OutputFailed(
+            f"a worker on {here} has dlib {dlib}, but landmarks of {chunk.dlib} are wanted; "
+            "install the same version everywhere"
+        )
+    seen = {photo.path for photo in chunk.photos} - chunk.absent
+    for folder in sorted({os.path.dirname(os.path.abspath(path)) for path in seen}):
+        if not os.path.isdir(folder):
+            raise OutputFailed(
+                f"a worker on {here} has no folder {folder}, in which there are photos; all "
+                "workers must see the photos under the same paths"
+            )
 
 
 def _read(photo: Photo) -> tuple[NDArray[np.uint8], NDArray[np.floating], int]:
