@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -143,11 +144,18 @@ def prepare(
             folders under the same paths, and all of its cores are used, whatever jobs says
     """
     from expr_lib.faceset import prepare as prepare_faces
-    from expr_lib.workers import on_cluster
 
-    with on_cluster(scheduler):  # a wrong address is said before the photos are listed
+    with _cluster_at(scheduler):  # a wrong address is said before the photos are listed
         found = _list_photos(source, root, set_)
         prepare_faces(found, out, size=size, jobs=jobs, landmarks=landmarks, overwrite=overwrite)
+
+
+def _cluster_at(scheduler: str | None) -> AbstractContextManager[None]:
+    if scheduler is None:
+        return nullcontext()
+    from expr_lib.cluster import on_cluster
+
+    return on_cluster(scheduler)
 
 
 def train(

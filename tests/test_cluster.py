@@ -14,13 +14,14 @@ import distributed
 import joblib
 import pytest
 
-from expr_lib import preparing, workers
+from expr_lib import cluster, preparing
 from expr_lib.__main__ import main
+from expr_lib.cluster import on_cluster
 from expr_lib.errors import BrokenFaceSet, DistributedMissing, ExprLibError, OutputFailed
 from expr_lib.faceset import FaceSet, prepare
 from expr_lib.preparing import Chunk, make_part
 from expr_lib.sources import PhotoSource, load_photos
-from expr_lib.workers import in_processes, on_cluster
+from expr_lib.workers import in_processes
 from test_faceset import ROOT, _content, _left_over, _made_up, _prepare
 
 
@@ -39,8 +40,8 @@ def _cluster(count: int) -> distributed.LocalCluster:
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """Address of a cluster with two processes at work."""
-    with _cluster(2) as cluster:
-        yield cluster.scheduler_address
+    with _cluster(2) as running:
+        yield running.scheduler_address
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +142,8 @@ def test_the_function_s_own_error_comes_back_as_it_is(scheduler: str) -> None:
 def test_a_cluster_without_workers_is_told(tmp_path: Path) -> None:
     photos = _made_up(tmp_path / "photos", people=1)
     with (
-        _cluster(0) as cluster,
-        distributed.Client(cluster.scheduler_address),
+        _cluster(0) as running,
+        distributed.Client(running.scheduler_address),
         joblib.parallel_config(backend="dask", wait_for_workers_timeout=0.2),
         pytest.raises(OutputFailed, match=r"has no worker.*`dask worker`"),
     ):
@@ -165,7 +166,7 @@ def test_a_wrong_address_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(workers, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(cluster, "_PATIENCE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         closed = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
     address = closed if address == "dead" else address
@@ -195,9 +196,8 @@ def test_a_missing_package_is_one_sentence(
 def test_nobody_needs_the_package_without_a_cluster() -> None:
     code = (
         "import sys; sys.modules['distributed'] = sys.modules['dask'] = None\n"
-        "from expr_lib.workers import in_processes, on_cluster\n"
-        "with on_cluster(None):\n"
-        "    found = list(in_processes(abs, [-1, -2], 1, title='t', unit='u', progress=False))\n"
+        "from expr_lib.workers import in_processes\n"
+        "found = list(in_processes(abs, [-1, -2], 1, title='t', unit='u', progress=False))\n"
         "sys.exit(found != [1, 2])"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
