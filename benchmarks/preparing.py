@@ -1,0 +1,184 @@
+"""How fast `prepare` is: photos a second beside a bare serial loop that does the same work.
+
+    python benchmarks/preparing.py [--photos 256] [--rounds 3] [--jobs 2]
+
+The loop reads a photo with Pillow, gives it to dlib's detector, finds the 68 points of the box,
+aligns the face and writes its crop, with nothing around it; its crops are compared with those of
+`prepare`. The two take turns, each turn in a process of its own that works twice: the first time
+holds everything (Python, imports, worker processes, dlib's model), the second has its workers and
+its model already. Photos a core second compare the work itself: they change little when other work
+keeps cores busy, which the rates suffer from. Peak memory is Linux's VmHWM.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+WORDS = ("neutral", "happy", "surprised", "angry")
+PEOPLE = 6
+SIDE, CROP = 512, 256
+"""Sides of the photos and of the crops, pixels."""
+CORES = len(os.sched_getaffinity(0))
+
+
+def draw_photos(folder: Path, count: int) -> None:
+    """Write JPEGs <person>/<word>_<n>.jpg: drawn faces, each again and again at other places."""
+    from expr_lib.sources.synthetic import Person, expression_units, render
+
+    rng = np.random.default_rng(0)
+    for n in range(PEOPLE):
+        person, place = Person(n), folder / f"{n:02}"
+        place.mkdir(parents=True)
+        for k, word in enumerate(WORDS):
+            image = render(person, expression_units(word), size=SIDE).image
+            for copy in range(n * len(WORDS) + k, count, PEOPLE * len(WORDS)):
+                moved = np.roll(image, rng.integers(-16, 17, 2), (0, 1))
+                Image.fromarray(moved).save(place / f"{word}_{copy:05}.jpg", quality=92)
+
+
+def serial(photos: Path, out: Path) -> None:
+    """Do the work of `prepare` in a plain loop."""
+    import dlib
+
+    from expr_lib.alignment import align
+    from expr_lib.landmarks import landmarks_in_box
+
+    detector = dlib.get_frontal_face_detector()
+    out.mkdir(parents=True)
+    for path in sorted(photos.glob("*/*.jpg")):
+        image = np.array(Image.open(path).convert("RGB"))
+        box = max(detector(image), key=lambda found: found.area())
+        edges = (box.left(), box.top(), box.right() + 1, box.bottom() + 1)
+        crop, _ = align(image, landmarks_in_box(image, edges), CROP)
+        np.save(out / f"{path.parent.name}_{path.stem}.npy", crop)
+
+
+def in_parallel(photos: Path, out: Path, jobs: int) -> None:
+    """Run `prepare`."""
+    from expr_lib.faceset import prepare
+    from expr_lib.sources import load_photos
+
+    found = load_photos("folder", photos)
+    prepare(found, out, size=CROP, jobs=jobs, progress=False)
+
+
+def peak_mib(process: int) -> float:
+    """Most memory that a process has held, MiB."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def core_seconds() -> float:
+    """Core time that this process and its workers have used."""
+    own = psutil.Process()
+    return sum(sum(one.cpu_times()[:2]) for one in (own, *own.children(recursive=True)))
+
+
+def work_twice(photos: Path, out: Path, jobs: int) -> None:
+    """Take one turn in this process, and print what it took; 0 jobs are the serial loop."""
+    for name in ("first", "second"):
+        start, used = time.perf_counter(), core_seconds()
+        if jobs:
+            in_parallel(photos, out / name, jobs)
+        else:
+            serial(photos, out / name)
+        if name == "first":
+            print("first", flush=True)
+    told = {"second": time.perf_counter() - start, "core": core_seconds() - used}
+    children = [child.pid for child in psutil.Process().children(recursive=True)]
+    told |= {"peak": peak_mib(os.getpid()), "worker": max(map(peak_mib, children), default=0.0)}
+    print(json.dumps(told))
+
+
+def turn(photos: Path, out: Path, jobs: int) -> dict[str, float]:
+    """Let a process of its own take a turn."""
+    busy = psutil.cpu_percent(1) / 100 * CORES
+    command = [sys.executable, __file__, "--turn", str(photos), str(out), "--jobs", str(jobs)]
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        next(line for line in lines if line == "first\n")
+        first = time.perf_counter() - start
+        told: dict[str, float] = json.loads([line for line in lines if line.startswith("{")][-1])
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return told | {"first": first, "busy": busy}
+
+
+def compare(photos: Path, one: Path, two: Path) -> None:
+    """See that both have made the same crops."""
+    from expr_lib.faceset import FaceSet
+
+    faces = FaceSet.load(two)
+    paths = [Path(path) for path in faces.table["path"]]
+    assert len(paths) == len(list(photos.glob("*/*.jpg")))
+    for path, image in zip(paths, faces.images, strict=True):
+        crop = np.load(one / f"{path.parent.name}_{path.stem}.npy")
+        assert np.array_equal(crop, image), path
+
+
+def show(turns: dict[str, list[dict[str, float]]], photos: int, jobs: int) -> None:
+    """Print the table: medians over the rounds, and the ratio of the two turns of each round."""
+    print(f"{'':32}{'serial loop':>12}{'prepare':>12}{'prepare / (jobs x serial), rounds':>36}")
+    rows = (
+        ("photos a second, everything", "first", jobs),
+        ("photos a second, second time", "second", jobs),
+        ("photos a core second", "core", 1),
+    )
+    for title, name, share in rows:
+        rates = {who: [photos / told[name] for told in all_] for who, all_ in turns.items()}
+        pairs = zip(rates["serial"], rates["prepare"], strict=True)
+        ratios = [other / one / share for one, other in pairs]
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        line = f"{title:32}{median(rates['serial']):12.2f}{median(rates['prepare']):12.2f}"
+        print(f"{line}{median(ratios):12.2f} ({each})")
+    starts = [median([told["first"] - told["second"] for told in turns[who]]) for who in turns]
+    print(f"{'start-up, s':32}{starts[0]:12.1f}{starts[1]:12.1f}")
+    for title, name in (("peak memory, MiB", "peak"), ("  of a worker", "worker")):
+        peaks = [max(told[name] for told in all_) for all_ in turns.values()]
+        print(f"{title:32}{peaks[0]:12.0f}{peaks[1]:12.0f}")
+    busy = [f"{told['busy']:.1f}" for pair in zip(*turns.values(), strict=True) for told in pair]
+    print(f"cores busy with other work before each turn: {', '.join(busy)}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--photos", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=CORES)
+    parser.add_argument("--turn", type=Path, nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.turn:
+        work_twice(*options.turn, options.jobs)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw_photos(folder / "photos", options.photos)
+        print(
+            f"{options.photos} photos of {SIDE} px, {options.jobs} jobs on {CORES} cores",
+            flush=True,
+        )
+        turns: dict[str, list[dict[str, float]]] = {"serial": [], "prepare": []}
+        for number in range(options.rounds):
+            for who, jobs in (("serial", 0), ("prepare", options.jobs)):
+                turns[who].append(turn(folder / "photos", folder / f"{who}{number}", jobs))
+        compare(folder / "photos", folder / "serial0" / "first", folder / "prepare0" / "second")
+    show(turns, options.photos, options.jobs)
+
+
+if __name__ == "__main__":
+    main()
