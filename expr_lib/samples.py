@@ -1,5 +1,6 @@
 """The (source, target, truth) triples that training and evaluation use."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -54,20 +55,18 @@ class TransferSamples:
         order = np.argsort(persons[drivers], kind="stable")
         self._sources = _Groups(rows[drivers][order], expressions[drivers][order])
         # of each expression's sources, sorted by person, one's own block is stepped over
-        self._own_start = np.zeros(len(rows), dtype=np.int64)
-        self._own_count = np.zeros(len(rows), dtype=np.int64)
-        driver_person = dict(zip(rows[drivers].tolist(), persons[drivers].tolist(), strict=True))
-        for code in np.unique(expressions):
-            members = [driver_person[row] for row in self._sources.members(code).tolist()]
-            for i in np.flatnonzero(expressions == code):
-                own = persons[i]
-                self._own_start[i] = np.searchsorted(members, own, "left")
-                self._own_count[i] = np.searchsorted(members, own, "right") - self._own_start[i]
+        wide = int(persons.max(initial=0)) + 1
+        sorted_sources = np.sort(expressions[drivers] * wide + persons[drivers])
+        own = expressions * wide + persons
+        first = np.searchsorted(sorted_sources, own)
+        self._own_count = np.searchsorted(sorted_sources, own, "right") - first
+        self._own_start = first - np.searchsorted(sorted_sources, expressions * wide)
         self._expression_of = expressions
         self._target_group = self._targets.codes
         others = self._sources.count_of(expressions) - self._own_count
         self._rows = rows
         self._usable = np.flatnonzero(others > 0)
+        self._usable_bytes = self._usable.tobytes()
         if len(self._usable) == 0:
             raise TooFewPeople(NOTHING_TO_LEARN)
 
@@ -99,7 +98,7 @@ class TransferSamples:
         return np.stack([source, target, self._rows[truth]], axis=1)
 
     def _order(self, epoch: int) -> np.ndarray:
-        return _shuffled(self.seed, epoch, self._usable.tobytes())
+        return _shuffled(self.seed, epoch, self._usable_bytes)
 
 
 @lru_cache(maxsize=8)
@@ -130,11 +129,6 @@ class _Groups:
     def take(self, codes: np.ndarray, pick: np.ndarray) -> np.ndarray:
         return self._sorted[self._start[codes] + pick]
 
-    def members(self, code: int) -> np.ndarray:
-        if code >= len(self._count):
-            return self._sorted[:0]
-        return self._sorted[self._start[code] : self._start[code + 1]]
-
 
 class PairSamples:
     """The other reading of an epoch [14]: every triple of `evaluation_triples` among some photos
@@ -149,20 +143,137 @@ class PairSamples:
     ) -> None:
         self.seed = seed
         self.rows = np.sort(rows)
-        self._triples = evaluation_triples(table, rows, source_gaze=source_gaze)
-        if len(self._triples) == 0:
+        self._pairs = _Pairs(table, rows, rows, rows, False, source_gaze)
+        if len(self._pairs) == 0:
             raise TooFewPeople(NOTHING_TO_LEARN)
-        self._all = np.arange(len(self._triples)).tobytes()
 
     def __len__(self) -> int:
         """Number of triples: one epoch."""
-        return len(self._triples)
+        return len(self._pairs)
 
     def draw(self, step: int, batch: int) -> np.ndarray:
         """The triples of one step, (batch, 3) int64: a pure function of (seed, step)."""
         epoch, place = np.divmod(step * batch + np.arange(batch), len(self))
-        orders = {number: _shuffled(self.seed, number, self._all) for number in set(epoch.tolist())}
-        return self._triples[[orders[e][p] for e, p in zip(epoch.tolist(), place, strict=True)]]
+        orders = {number: _ordering(self.seed, number, len(self)) for number in set(epoch.tolist())}
+        picks = [orders[e](p) for e, p in zip(epoch.tolist(), place.tolist(), strict=True)]
+        return self._pairs.take(np.array(picks))
+
+
+_LISTED = 1 << 20
+_ROUNDS = 6
+
+
+def _ordering(seed: int, epoch: int, count: int) -> Callable[[int], int]:
+    """The order in which an epoch takes `count` things: place -> which. Of more than _LISTED, too
+    many to be listed, it is a Feistel network on the numbers up to the next power of 4."""
+    if count <= _LISTED:
+        return _shuffled_range(seed, epoch, count).item
+    half = ((count - 1).bit_length() + 1) >> 1
+    mask = (1 << half) - 1
+    keys = np.random.default_rng([seed, 0, epoch]).integers(0, 1 << 63, _ROUNDS).tolist()
+
+    def which(place: int) -> int:
+        while True:  # a number beyond the last is put in again: on average fewer than 4 times
+            left, right = place >> half, place & mask
+            for key in keys:
+                mixed = (right + key) * 0x9E3779B97F4A7C15 & (1 << 64) - 1
+                left, right = (
+                    right,
+                    left ^ ((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 >> 32 & mask),
+                )
+            place = left << half | right
+            if place < count:
+                return place
+
+    return which
+
+
+@lru_cache(maxsize=8)
+def _shuffled_range(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+
+
+class _Pairs:
+    """All triples that `evaluation_triples` speaks of, in their order, without a list of them.
+
+    The targets of a source are those of its kind (expression, strength and camera) without the
+    source's own person, whose few places among them are stepped over, or are the only ones taken.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        truths: NDArray[np.int64],
+        sources: NDArray[np.int64],
+        targets: NDArray[np.int64],
+        same_person: bool,
+        source_gaze: str,
+    ) -> None:
+        truths, sources, targets = np.sort(truths), np.sort(sources), np.sort(targets)
+        self._same_person = same_person
+        shown = table.assign(strength=strength_of(table))
+        columns = (["person"], ["expression", "strength"], ["gaze"], ["yaw"])
+        person, word, gaze, yaw = (_codes(shown, names) for names in columns)
+        first = np.full([int(code.max(initial=-1)) + 1 for code in (person, word, gaze, yaw)], -1)
+        for row in truths[::-1]:
+            first[person[row], word[row], gaze[row], yaw[row]] = row
+        self._drivers = sources[may_drive(table, source_gaze)[sources]]
+        self._person = person
+        self._kind = word * (int(yaw.max(initial=0)) + 1) + yaw
+        self._fitting: dict[int, _Fitting] = {}
+        counts = np.zeros(len(self._drivers), np.int64)
+        kinds = self._kind[self._drivers]
+        for kind in np.unique(kinds).tolist():
+            here = np.flatnonzero(kinds == kind)
+            one = self._drivers[here[0]]
+            rows = targets[(yaw[targets] == yaw[one]) & (word[targets] != word[one])]
+            right = first[person[rows], word[one], gaze[rows], yaw[rows]]
+            rows, right = rows[right >= 0], right[right >= 0]
+            self._fitting[kind] = fitting = _Fitting(rows, right, person[rows])
+            own = fitting.count_of(person[self._drivers[here]])
+            counts[here] = own if same_person else len(rows) - own
+        self._ends = np.cumsum(counts)
+        self._counts = counts
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def take(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some of the triples by their numbers: (M, 3) rows of source, target and truth."""
+        triples = np.empty((len(which), 3), np.int64)
+        order = np.argsort(which, kind="stable")
+        borders = np.searchsorted(which[order], np.concatenate([[0], self._ends]))
+        for i in np.flatnonzero(np.diff(borders)):
+            here = order[borders[i] : borders[i + 1]]
+            driver = self._drivers[i]
+            picks = which[here] - (self._ends[i] - self._counts[i])
+            fitting = self._fitting[int(self._kind[driver])]
+            own = fitting.places_of(self._person[driver])
+            if self._same_person:
+                picks = own[picks]
+            else:
+                picks = picks + np.searchsorted(own - np.arange(len(own)), picks, "right")
+            triples[here, SOURCE] = driver
+            triples[here, TARGET] = fitting.rows[picks]
+            triples[here, TRUTH] = fitting.right[picks]
+        return triples
+
+
+class _Fitting:
+    """The targets of one kind of source, with their truths, and each person's places among them."""
+
+    def __init__(self, rows: np.ndarray, right: np.ndarray, persons: np.ndarray) -> None:
+        self.rows, self.right = rows, right
+        self._places = np.argsort(persons, kind="stable")
+        self._persons = persons[self._places]
+
+    def count_of(self, persons: np.ndarray) -> np.ndarray:
+        ends = np.searchsorted(self._persons, persons, "right")
+        return ends - np.searchsorted(self._persons, persons)
+
+    def places_of(self, person: int) -> np.ndarray:
+        start, end = np.searchsorted(self._persons, [person, person + 1])
+        return self._places[start:end]
 
 
 def evaluation_triples(
@@ -191,36 +302,10 @@ def evaluation_triples(
     returns           (M, 3) int64 rows of source, target and truth, in their order; (0, 3) when
                       there is no such pair
     """
-    truths = np.sort(truths)
-    sources = truths if sources is None else np.sort(sources)
-    targets = truths if targets is None else np.sort(targets)
-    shown = table.assign(strength=strength_of(table))
-    person, word, gaze, yaw = (
-        _codes(shown, columns)
-        for columns in (["person"], ["expression", "strength"], ["gaze"], ["yaw"])
-    )
-    first = np.full([int(code.max(initial=-1)) + 1 for code in (person, word, gaze, yaw)], -1)
-    for row in truths[::-1]:
-        first[person[row], word[row], gaze[row], yaw[row]] = row
-
-    def pairs_of(source: int) -> tuple[np.ndarray, np.ndarray]:
-        fits = (person[targets] == person[source]) == same_person
-        fits &= (yaw[targets] == yaw[source]) & (word[targets] != word[source])
-        rows = targets[fits]
-        right = first[person[rows], word[source], gaze[rows], yaw[rows]]
-        return rows[right >= 0], right[right >= 0]
-
-    drivers = sources[may_drive(table, source_gaze)[sources]]
-    counts = np.array([len(pairs_of(source)[0]) for source in drivers], dtype=np.int64)
-    chosen = np.arange(counts.sum())
-    if limit is not None and len(chosen) > limit:
-        rng = np.random.default_rng([seed, 2])
-        chosen = np.sort(rng.choice(len(chosen), size=limit, replace=False))
-    ends = np.cumsum(counts)
-    borders = np.searchsorted(chosen, np.concatenate([[0], ends]))
-    triples = [np.empty((0, 3), dtype=np.int64)]
-    for i in np.flatnonzero(np.diff(borders)):
-        picks = chosen[borders[i] : borders[i + 1]] - (ends[i] - counts[i])
-        rows, right = (found[picks] for found in pairs_of(drivers[i]))
-        triples.append(np.stack([np.full(len(rows), drivers[i]), rows, right], axis=1))
-    return np.concatenate(triples)
+    sources = truths if sources is None else sources
+    targets = truths if targets is None else targets
+    pairs = _Pairs(table, truths, sources, targets, same_person, source_gaze)
+    if limit is None or len(pairs) <= limit:
+        return pairs.take(np.arange(len(pairs)))
+    rng = np.random.default_rng([seed, 2])
+    return pairs.take(np.sort(rng.choice(len(pairs), size=limit, replace=False)))

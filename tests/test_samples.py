@@ -1,5 +1,6 @@
 """Triples to learn from and to be measured on: each means what it says."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable
 from itertools import product
@@ -8,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from expr_lib import samples as samples_module
 from expr_lib.errors import TooFewPeople
-from expr_lib.photos import photo_table
+from expr_lib.photos import EXPRESSIONS, photo_table
 from expr_lib.samples import SOURCE, TRUTH, PairSamples, TransferSamples, evaluation_triples
 from expr_lib.splits import split_photos
 
@@ -316,6 +318,41 @@ def test_an_epoch_can_be_every_pair_once(table) -> None:
     assert (PairSamples(table, rows, seed=1).draw(5, 8) == samples.draw(5, 8)).all()
     with pytest.raises(TooFewPeople, match="no two training people"):
         PairSamples(_table(people=1), np.arange(3), seed=0)
+
+
+def test_pairs_too_many_to_be_listed_come_once_an_epoch_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = _table(people=5, keep=0.8)
+    everything = evaluation_triples(table, np.arange(len(table)))
+    monkeypatch.setattr(samples_module, "_LISTED", 0)
+    samples = PairSamples(table, np.arange(len(table)), seed=4)
+    epochs = [samples.draw(epoch, len(samples)) for epoch in range(3)]
+    for drawn in epochs:
+        assert sorted(map(tuple, drawn.tolist())) == list(map(tuple, everything.tolist()))
+        assert (drawn != everything).any()
+    assert (epochs[0] != epochs[1]).any()
+    assert (epochs[1] != epochs[2]).any()
+    np.testing.assert_array_equal(samples.draw(1, len(samples)), epochs[1])
+    np.testing.assert_array_equal(samples.draw(3, 2), epochs[0][6:8])
+
+
+def test_millions_of_pairs_need_no_memory_each() -> None:
+    table = _table(people=400, expressions=EXPRESSIONS)
+    tracemalloc.start()
+    try:
+        samples = PairSamples(table, np.arange(len(table)), seed=0)
+        drawn = samples.draw(5, 8)
+        limited = evaluation_triples(table, np.arange(len(table)), limit=8)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(samples) == 400 * 8 * 399 * 7
+    for triples in (drawn, limited):
+        for source, target, truth in _photos(table, triples):
+            assert truth["person"] == target["person"] != source["person"]
+            assert truth["expression"] == source["expression"] != target["expression"]
+    assert most < len(samples)  # bytes
 
 
 def test_frames_of_sequences_of_different_length_pair_to_the_nearest_tenth() -> None:
