@@ -203,7 +203,9 @@ def main() -> None:
             both = [("serial", 0), ("prepare", options.jobs)]
             for who, jobs in both if number % 2 == 0 else reversed(both):
                 out = folder / f"{who}{number}"
-                turns[who].append(turn(folder / "photos", out, jobs, options.wait))
+                told = turn(folder / "photos", out, jobs, options.wait)
+                print(f"round {number + 1}, {who}: {told['second']:.1f} s", flush=True)
+                turns[who].append(told)
         compare(folder / "photos", folder / "serial0" / "first", folder / "prepare0" / "second")
     show(turns, options.photos, options.jobs)
 
