@@ -30,7 +30,7 @@ def on_cluster(scheduler: str) -> Iterator[None]:
             "`pip install 'expr_lib[cluster]'`"
         ) from error
     try:
-        asyncio.run(_greet(scheduler))
+        asyncio.run(asyncio.wait_for(_greet(scheduler), _PATIENCE_SECONDS + 1))
         client = Client(scheduler, timeout=_PATIENCE_SECONDS)
     except Exception as error:  # a stranger's answer is misread in many ways
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__

@@ -178,6 +178,21 @@ def test_a_wrong_address_is_one_sentence(
     assert not (tmp_path / "set").exists()
 
 
+def test_somebody_who_never_answers_is_not_waited_for(
+    tmp_path: Path,
+    album: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        assert _prepare_told(album, tmp_path / "set", address) == 2
+    said = capfd.readouterr().err
+    assert "no Dask scheduler answers" in said
+    assert said.count("\n") == 1
+
+
 def test_a_missing_package_is_one_sentence(
     tmp_path: Path,
     album: Path,
