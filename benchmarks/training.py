@@ -45,8 +45,9 @@ from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.splits import Split, split_photos
 from expr_lib.training import rate_factor, set_rate
 
-FILTERS = {128: 32, 256: 64}
-PHOTOS_A_TURN: dict[int | str, int] = {128: 96, 256: 32, "cuda": 800}
+FILTERS = {128: (32, 16), 256: (64, 64)}
+"""Of the generator and the discriminator: the laptop preset's and the paper's."""
+PHOTOS_A_TURN: dict[int | str, int] = {128: 96, 256: 16, "cuda": 800}
 LIKE = ("transfer.precision=auto", "transfer.images=4000")
 WORKERS = min(4, os.cpu_count() or 1)
 """Processes of the plain loop's DataLoader; pix2pix has 4."""
@@ -253,7 +254,9 @@ def compare(
     faces: FaceSet, split: Split, folder: Path, size: int, rounds: int, compiled: bool
 ) -> None:
     """Print the table of one size."""
-    settings = load_settings("paper", [f"size={size}", f"transfer.filters={FILTERS[size]}", *LIKE])
+    filters, judging = FILTERS[size]
+    widths = [f"transfer.filters={filters}", f"transfer.discriminator_filters={judging}"]
+    settings = load_settings("paper", [f"size={size}", *widths, *LIKE])
     cuda, batch = choose_device().type == "cuda", settings.transfer.batch
     fusion = LandmarkFusion(build_fusion(settings.fusion))
     files = folder / str(size)
@@ -262,7 +265,9 @@ def compare(
     left_out = ["bfloat16", "channels_last", "fused Adam", "one generator pass for both steps"]
     left_out += ["photos on the device"]
     left_out += ["a recorded step", "the batch made ahead"] if cuda else []
-    print(f"{size} pixels, {FILTERS[size]} filters, batch {batch}, {rounds} rounds, ", end="")
+    print(
+        f"{size} pixels, {filters} and {judging} filters, batch {batch}, {rounds} rounds, ", end=""
+    )
     flops = count_flops(*about)
     print(f"{flops / 1e9:.0f} GFLOP a photo and step")
     loops = {"plain": Loop(lambda: plain_steps(*about, files)[0], batch)}
