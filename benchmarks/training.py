@@ -265,11 +265,11 @@ def compare(
     left_out = ["bfloat16", "channels_last", "fused Adam", "one generator pass for both steps"]
     left_out += ["photos on the device"]
     left_out += ["a recorded step", "the batch made ahead"] if cuda else []
-    print(
-        f"{size} pixels, {filters} and {judging} filters, batch {batch}, {rounds} rounds, ", end=""
-    )
     flops = count_flops(*about)
-    print(f"{flops / 1e9:.0f} GFLOP a photo and step")
+    print(
+        f"{size} pixels, {filters} and {judging} filters, batch {batch}, {rounds} rounds;", end=" "
+    )
+    print(f"{flops / 1e9:.1f} GFLOP a photo and step")
     loops = {"plain": Loop(lambda: plain_steps(*about, files)[0], batch)}
     if cuda:
         loops["plain without TF32"] = Loop(

@@ -191,7 +191,8 @@ class Run:
         if self._split is None:
             faces = self.faces()
             split = self._split_photos(faces.table)
-            refuse_leaks(faces, split)
+            if team().is_main_process:  # it reads every photo
+                refuse_leaks(faces, split)
             self._split = split
         return self._split
 
