@@ -176,6 +176,7 @@ def train(
         overwrite: replace finished work of other settings
     """
     from expr_lib.config import load_settings
+    from expr_lib.processes import team
     from expr_lib.runs import Run
 
     if faces is None:
@@ -188,7 +189,8 @@ def train(
         job.fusion()
     else:
         job.model()
-    print(f"stage {stage} is finished: {run / stage}")
+    if team().is_main_process:
+        print(f"stage {stage} is finished: {run / stage}")
 
 
 def evaluate(run: Path, out: Path | None = None, jobs: int = 2) -> None:

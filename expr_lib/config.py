@@ -179,6 +179,15 @@ class RunSettings(Settings):
     transfer: TransferSettings = TransferSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
+    @model_validator(mode="after")
+    def _enough_for_all(self) -> "RunSettings":
+        if self.processes > self.transfer.batch:
+            raise ValueError(
+                f"transfer.batch = {self.transfer.batch} cannot be shared by processes = "
+                f"{self.processes}; raise the one or lower the other"
+            )
+        return self
+
     @field_validator("split")
     @classmethod
     def _whole_path(cls, split: str) -> str:

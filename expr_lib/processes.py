@@ -6,6 +6,8 @@ whole batch, so that the number of processes changes nothing but rounding.
 """
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import timedelta
@@ -20,6 +22,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, distributed, nn
 
 from expr_lib.errors import BadSetting, ExprLibError
+from expr_lib.workers import end_with_parent
 
 Value = TypeVar("Value")
 
@@ -172,6 +175,20 @@ def launch(processes: int, *arguments: str) -> None:
 
     raises  ProcessDied when one ends before its work is done; the others are ended then
     """
+    # a process of its own, because torch's launcher takes over signals for good
+    command = [sys.executable, "-m", "expr_lib.processes", str(os.getpid()), str(processes)]
+    command += arguments
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise ProcessDied(
+            "one of the processes ended, and so the others were ended (why stands above); what was "
+            "trained up to the last checkpoint is kept: mend the cause and run the same command "
+            "again"
+        )
+
+
+def _launch(processes: int, arguments: list[str]) -> int:
+    """Start the processes, wait, and say which one ended first and how; returns an exit code."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -188,8 +205,12 @@ def launch(processes: int, *arguments: str) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         how = f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"code {failure.exitcode}"
-        raise ProcessDied(
-            f"process {rank + 1} of {processes} ended with {how}, and so the others were ended; "
-            "what was trained up to the last checkpoint is kept: mend the cause (what it said "
-            "stands above) and run the same command again"
-        ) from None
+        print(f"process {rank + 1} of {processes} ended with {how}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    # torch's launcher ends the others on this signal
+    end_with_parent(int(sys.argv[1]), lambda: os.kill(os.getpid(), signal.SIGTERM))
+    sys.exit(_launch(int(sys.argv[2]), sys.argv[3:]))

@@ -42,7 +42,7 @@ def in_processes(
         n_jobs=max(1, min(jobs, len(items))),
         return_as="generator",
         batch_size=1,
-        initializer=_end_with_parent,  # Dask takes none: there the cluster ends its workers
+        initializer=end_with_parent,  # Dask takes none: there the cluster ends its workers
         initargs=(os.getpid(),),
     )
     total = done + sum(weight(item) for item in items)
@@ -69,13 +69,17 @@ def _backend() -> Any:
     return ClusterBackend.like(active)
 
 
-def _end_with_parent(parent: int) -> None:
-    """Make a worker end soon after its parent: joblib's stays for minutes when that is killed."""
+def end_with_parent(parent: int, end: Callable[[], object] = lambda: os._exit(1)) -> None:
+    """Make this process end soon after its parent: joblib's stay for minutes when that is killed.
+
+    parent  its number; nothing is done in the parent itself
+    end     what ends this process; files are written whole or not at all
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os._exit(1)  # files are written whole or not at all, so that nothing is lost
+        end()
 
     if os.getpid() != parent:
         threading.Thread(target=watch, daemon=True).start()

@@ -223,8 +223,9 @@ def test_an_unknown_option_ends_with_code_2() -> None:
 # --- a killed run
 
 
-def test_sigkill_and_again_gives_the_same_model(
-    run: Path, small_faces: Path, tmp_path: Path
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
+def test_a_signal_and_again_gives_the_same_model(
+    blow: signal.Signals, run: Path, small_faces: Path, tmp_path: Path
 ) -> None:
     slow = ["checkpoint_seconds=0"]
     again = tmp_path / "again"
@@ -239,8 +240,8 @@ def test_sigkill_and_again_gives_the_same_model(
         and time.monotonic() < deadline
     ):
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    process.send_signal(blow)
+    assert process.wait() == -blow, "the run ended before it could be killed"
     assert not (again / "transfer" / "model.safetensors").exists()
     assert main(arguments) == 0
     for stage in ("fusion", "transfer"):
