@@ -243,7 +243,11 @@ def test_a_signal_and_again_gives_the_same_model(
     process.send_signal(blow)
     assert process.wait() == -blow, "the run ended before it could be killed"
     assert not (again / "transfer" / "model.safetensors").exists()
-    assert main(arguments) == 0
+    # the same command, or only the run's name
+    assert (
+        main(arguments if blow == signal.SIGKILL else ["train", "transfer", "--run", str(again)])
+        == 0
+    )
     for stage in ("fusion", "transfer"):
         one, _ = read_tensors(run / stage / "model.safetensors")
         other, _ = read_tensors(again / stage / "model.safetensors")
@@ -255,6 +259,13 @@ def test_a_signal_and_again_gives_the_same_model(
 
 
 # --- mistakes
+
+
+def test_a_run_that_goes_on_keeps_its_settings(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "transfer", "--run", str(run), "--set", "seed=3"]) == 2
+    assert "a run goes on with its own settings; give --faces" in capsys.readouterr().err
 
 
 def bad_file(kind: str, folder: Path, good: Path) -> Path:
