@@ -251,7 +251,7 @@ def count_flops(
 
 
 def compare(
-    faces: FaceSet, split: Split, folder: Path, size: int, rounds: int, compiled: bool
+    faces: FaceSet, split: Split, folder: Path, size: int, rounds: int, whole: bool, eager: bool
 ) -> None:
     """Print the table of one size."""
     filters, judging = FILTERS[size]
@@ -265,6 +265,7 @@ def compare(
     left_out = ["bfloat16", "channels_last", "fused Adam", "one generator pass for both steps"]
     left_out += ["photos on the device"]
     left_out += ["a recorded step", "the batch made ahead"] if cuda else []
+    left_out = [] if whole else left_out
     flops = count_flops(*about)
     print(
         f"{size} pixels, {filters} and {judging} filters, batch {batch}, {rounds} rounds;", end=" "
@@ -280,9 +281,9 @@ def compare(
         loops[f"ours without {part}"] = Loop(
             lambda part=part: our_steps(*about, without=part), batch
         )
-    if torch.get_num_threads() > 1 and not cuda:
+    if torch.get_num_threads() > 1 and not cuda and not whole:
         loops["ours with one thread"] = Loop(lambda: our_steps(*about), batch, threads=1)
-    if compiled:
+    if not (whole or eager):
         loops["ours with torch.compile"] = Loop(lambda: our_steps(*about, compiled=True), batch)
     for more in (32, 64) if cuda else (16,):
         loops[f"ours, batch {more}"] = Loop(lambda more=more: our_steps(*about, batch=more), more)
@@ -325,6 +326,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="128,256")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--faces", type=Path, help="a FaceSet of 256 pixels; else one is drawn")
+    parser.add_argument("--no-parts", action="store_true", help="only plain, ours, larger batches")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
@@ -343,7 +345,9 @@ def main() -> None:
             run = Run(folder / "run", load_settings("smoke", drawn))
             faces, split = run.faces(), run.split()
         for size in sizes:
-            compare(faces, split, folder, size, options.rounds, not options.no_compile)
+            compare(
+                faces, split, folder, size, options.rounds, options.no_parts, options.no_compile
+            )
             print()
 
 

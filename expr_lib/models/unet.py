@@ -101,8 +101,20 @@ class UNet(nn.Module):
             skips.append(x)
         x = self.bottleneck(x)
         for block in self.up:
-            x = block(torch.cat([x, skips.pop()], dim=1))
-        return self.output(torch.cat([x, skips.pop()], dim=1))
+            x = block(_beside(x, skips.pop()))
+        return self.output(_beside(x, skips.pop()))
+
+
+def _beside(features: Tensor, skip: Tensor) -> Tensor:
+    """Join a decoder's features (N, C, H, W) and the encoder's along the channels.
+
+    The gradient of `features` comes back as a slice of channels. Where channels lie innermost, that
+    is every other piece of memory, over which BatchNorm goes slowly on a CPU: it is packed first.
+    """
+    packed = torch.channels_last
+    if features.requires_grad and features.is_contiguous(memory_format=packed):
+        features.register_hook(lambda gradient: gradient.contiguous(memory_format=packed))
+    return torch.cat([features, skip], dim=1)
 
 
 def start_small(module: nn.Module) -> None:
