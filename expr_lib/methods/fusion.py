@@ -190,7 +190,9 @@ class FusionLearner:
 
     def picture(self) -> np.ndarray:
         """Landmarks of up to six validation pairs: source, target, fused and truth."""
-        source, target, truth = (self.landmarks[self.probed["validation"][:6, i]] for i in range(3))
+        pairs = self.probed["validation"]
+        some = pairs[np.linspace(0, len(pairs) - 1, min(6, len(pairs))).astype(int)]
+        source, target, truth = (self.landmarks[some[:, i]] for i in range(3))
         fused = LandmarkFusion(self.trained).fuse(source, target)
         given = {"source": source, "target": target, "fused": fused, "truth": truth}
         drawn = {name: draw_landmarks(torch.as_tensor(p), 128) for name, p in given.items()}
