@@ -37,9 +37,9 @@ from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.paper import PaperModel
 from expr_lib.methods.tensors import working_precision
 from expr_lib.metrics import mouth_box, mouth_psnr, psnr, ssim
+from expr_lib.processes import choose_device, choose_threads
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH
-from expr_lib.training import choose_device, choose_threads
 
 FILTERS = {128: 32, 256: 64}
 RESULTS = 32  # two chunks of the workers: one would leave all but one of them idle
