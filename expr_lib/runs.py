@@ -243,10 +243,11 @@ class Run:
         with self.stage("fusion", inputs) as (folder, finished):
             if finished:
                 return LandmarkFusion.load(folder, self.settings)
+            if team().is_main_process:
+                self._write_split()  # before the work: a run that goes on may need it
             key = digest(inputs)
             fusion = LandmarkFusion.fit(faces, self.split(), self.settings, folder, key)
             if team().is_main_process:
-                self._write_split()
                 fusion.save(folder)
         return fusion
 
@@ -262,8 +263,8 @@ class Run:
         if self.settings.processes > 1 and team().num_processes == 1:
             with only_one(self.folder / "transfer"):
                 finished = is_finished(self.folder / "transfer", inputs, self.overwrite)
-                self.write_card()
             if not finished:
+                self.write_card()
                 launch(self.settings.processes, "train", "transfer", "--run", str(self.folder))
         with self.stage("transfer", inputs) as (folder, finished):
             if finished:

@@ -66,7 +66,6 @@ class TransferSamples:
         others = self._sources.count_of(expressions) - self._own_count
         self._rows = rows
         self._usable = np.flatnonzero(others > 0)
-        self._usable_bytes = self._usable.tobytes()
         if len(self._usable) == 0:
             raise TooFewPeople(NOTHING_TO_LEARN)
 
@@ -86,7 +85,10 @@ class TransferSamples:
         returns  (batch, 3) int64: rows of source, target and truth
         """
         positions = step * batch + np.arange(batch)
-        truth = np.array([self._order(p // len(self))[p % len(self)] for p in positions.tolist()])
+        epochs, places = np.divmod(positions, len(self))
+        orders = {e: _shuffled(self.seed, e, len(self)) for e in set(epochs.tolist())}
+        picked = [orders[e][p] for e, p in zip(epochs.tolist(), places, strict=True)]
+        truth = self._usable[picked]
         rng = np.random.default_rng([self.seed, 1, step])
         codes = self._expression_of[truth]
         free = self._sources.count_of(codes) - self._own_count[truth]
@@ -97,13 +99,10 @@ class TransferSamples:
         target = self._targets.take(group, rng.integers(0, self._targets.count_of(group)))
         return np.stack([source, target, self._rows[truth]], axis=1)
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return _shuffled(self.seed, epoch, self._usable_bytes)
-
 
 @lru_cache(maxsize=8)
-def _shuffled(seed: int, epoch: int, usable: bytes) -> np.ndarray:
-    return np.random.default_rng([seed, 0, epoch]).permutation(np.frombuffer(usable, np.int64))
+def _shuffled(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
 def _codes(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
@@ -167,7 +166,7 @@ def _ordering(seed: int, epoch: int, count: int) -> Callable[[int], int]:
     """The order in which an epoch takes `count` things: place -> which. Of more than _LISTED, too
     many to be listed, it is a Feistel network on the numbers up to the next power of 4."""
     if count <= _LISTED:
-        return _shuffled_range(seed, epoch, count).item
+        return _shuffled(seed, epoch, count).item
     half = ((count - 1).bit_length() + 1) >> 1
     mask = (1 << half) - 1
     keys = np.random.default_rng([seed, 0, epoch]).integers(0, 1 << 63, _ROUNDS).tolist()
@@ -186,11 +185,6 @@ def _ordering(seed: int, epoch: int, count: int) -> Callable[[int], int]:
                 return place
 
     return which
-
-
-@lru_cache(maxsize=8)
-def _shuffled_range(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
 class _Pairs:
