@@ -4,11 +4,14 @@
 
 The loop reads a photo with Pillow, gives it to dlib's detector, finds the 68 points of the box,
 aligns the face and writes its crop, with nothing around it; its crops are compared with those of
-`prepare`. The two take turns, each turn in a process of its own that works twice: the first time
-holds everything (Python, imports, worker processes, dlib's model), the second has its workers and
-its model already. Where other work keeps cores busy, two jobs lose more than one loop does; so the
-third row leaves out the time in which a process was ready and got no core (Linux's schedstat, mean
-of the workers), and the fourth counts core time alone. Peak memory is Linux's VmHWM.
+`prepare`. As many such loops at once as there are jobs, each with all photos, show what the machine
+itself takes away when more than one of its cores works: they share nothing, so no way of sharing
+work can be faster. The three take turns, each turn in a process of its own that works twice: the
+first time holds everything (Python, imports, worker processes, dlib's model), the second has its
+workers and its model already. Where other work keeps cores busy, two jobs lose more than one loop
+does; so the third row leaves out the time in which a process was ready and got no core (Linux's
+schedstat, mean of the workers), and the fourth counts core time alone. Peak memory is Linux's
+VmHWM.
 """
 
 import argparse
@@ -18,8 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import numpy as np
 import psutil
@@ -34,6 +39,7 @@ SIDE, CROP = 512, 256
 QUIET = 0.2
 """So many cores may be busy when a turn begins."""
 CORES = len(os.sched_getaffinity(0))
+Turn = Callable[[Path, Path, int, float], dict[str, float]]
 
 
 def draw_photos(folder: Path, count: int) -> None:
@@ -126,6 +132,16 @@ def busy_cores(patience: float) -> float:
     return busy
 
 
+def loops_at_once(photos: Path, out: Path, jobs: int, patience: float) -> dict[str, float]:
+    """Let so many serial loops take a turn together; times are theirs by what all have done."""
+    with ThreadPoolExecutor(jobs) as pool:
+        turns = pool.map(lambda n: turn(photos, out / str(n), 0, patience), range(jobs))
+        told = list(turns)
+    means = {name: mean(one[name] for one in told) for name in told[0]}
+    shares = {name: means[name] / jobs for name in ("first", "second", "free")}
+    return means | shares
+
+
 def turn(photos: Path, out: Path, jobs: int, patience: float) -> dict[str, float]:
     """Let a process of its own take a turn."""
     busy = busy_cores(patience)
@@ -155,8 +171,8 @@ def compare(photos: Path, one: Path, two: Path) -> None:
 
 
 def show(turns: dict[str, list[dict[str, float]]], photos: int, jobs: int) -> None:
-    """Print the table: medians over the rounds, and the ratio of the two turns of each round."""
-    print(f"{'':32}{'serial loop':>12}{'prepare':>12}{'prepare / (jobs x serial), rounds':>36}")
+    """Print the table: medians over the rounds, and the ratios of the turns of each round."""
+    print(f"{'':32}{''.join(f'{who:>14}' for who in turns)}   / (jobs x serial), each round")
     rows = (
         ("photos a second, everything", "first", jobs),
         ("photos a second, second time", "second", jobs),
@@ -165,17 +181,17 @@ def show(turns: dict[str, list[dict[str, float]]], photos: int, jobs: int) -> No
     )
     for title, name, share in rows:
         rates = {who: [photos / told[name] for told in all_] for who, all_ in turns.items()}
-        pairs = zip(rates["serial"], rates["prepare"], strict=True)
-        ratios = [other / one / share for one, other in pairs]
-        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        line = f"{title:32}{median(rates['serial']):12.2f}{median(rates['prepare']):12.2f}"
-        print(f"{line}{median(ratios):12.2f} ({each})")
-    starts = [median([told["first"] - told["second"] for told in turns[who]]) for who in turns]
-    print(f"{'start-up, s':32}{starts[0]:12.1f}{starts[1]:12.1f}")
+        line = "".join(f"{median(all_):14.2f}" for all_ in rates.values())
+        for who in list(turns)[1:]:
+            pairs = zip(rates["serial"], rates[who], strict=True)
+            ratios = [other / one / share for one, other in pairs]
+            each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            line += f"   {who} {median(ratios):.3f} ({each})"
+        print(f"{title:32}{line}")
     for title, name in (("peak memory, MiB", "peak"), ("  of a worker", "worker")):
-        peaks = [max(told[name] for told in all_) for all_ in turns.values()]
-        print(f"{title:32}{peaks[0]:12.0f}{peaks[1]:12.0f}")
-    busy = [f"{told['busy']:.1f}" for pair in zip(*turns.values(), strict=True) for told in pair]
+        peaks = "".join(f"{max(told[name] for told in all_):14.0f}" for all_ in turns.values())
+        print(f"{title:32}{peaks}")
+    busy = [f"{told['busy']:.1f}" for some in zip(*turns.values(), strict=True) for told in some]
     print(f"cores busy with other work before each turn: {', '.join(busy)}")
 
 
@@ -198,12 +214,16 @@ def main() -> None:
             f"{options.photos} photos of {SIDE} px, {options.jobs} jobs on {CORES} cores",
             flush=True,
         )
-        turns: dict[str, list[dict[str, float]]] = {"serial": [], "prepare": []}
+        takers: dict[str, tuple[Turn, int]] = {
+            "serial": (turn, 0),
+            "loops": (loops_at_once, options.jobs),
+            "prepare": (turn, options.jobs),
+        }
+        turns: dict[str, list[dict[str, float]]] = {who: [] for who in takers}
         for number in range(options.rounds):
-            both = [("serial", 0), ("prepare", options.jobs)]
-            for who, jobs in both if number % 2 == 0 else reversed(both):
-                out = folder / f"{who}{number}"
-                told = turn(folder / "photos", out, jobs, options.wait)
+            for who in takers if number % 2 == 0 else reversed(takers):
+                take, jobs = takers[who]
+                told = take(folder / "photos", folder / f"{who}{number}", jobs, options.wait)
                 print(f"round {number + 1}, {who}: {told['second']:.1f} s", flush=True)
                 turns[who].append(told)
         compare(folder / "photos", folder / "serial0" / "first", folder / "prepare0" / "second")
