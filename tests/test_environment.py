@@ -27,7 +27,13 @@ REGISTRY_NAME = {
     "nbconvert-core": "nbconvert",
 }
 # the registry's name for a module, where they differ
-MODULE_PACKAGE = {"PIL": "pillow", "dlib": "dlib-bin", "skimage": "scikit-image", "yaml": "pyyaml"}
+MODULE_PACKAGE = {
+    "PIL": "pillow",
+    "dlib": "dlib-bin",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 TOOLS = {"python", "pip"}  # conda installs them, a pip user has them
 BEHIND = "conda-forge is behind"  # a reason with these words may pin another minor than CI's
 ANY_MINOR = {"dlib-bin"}  # conda's and the registry's are built apart; landmarks agree within 20
