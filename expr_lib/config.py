@@ -75,8 +75,9 @@ class FusionSettings(Budget):
 
 class TransferSettings(Budget):
     """Stage 2, Ω: the networks of Tables 1 and 2 and the losses of Eq. 7-9. Defaults are the
-    paper's."""
+    paper's; other methods take what applies to them."""
 
+    method: Literal["paper", "g2gan", "stargan", "exprgan"] = "paper"
     epochs: int | None = Field(120, ge=1)
     filters: int = Field(64, ge=1)
     discriminator_filters: int = Field(64, ge=1)
@@ -86,13 +87,17 @@ class TransferSettings(Budget):
     flips: bool = True
     weight_adversarial: float = Field(1.0, ge=0)
     weight_l1: float = Field(100.0, ge=0)
-    landmarks: Literal["fused", "true"] = "fused"  # [9]
+    landmarks: Literal["fused", "true", "source"] = "fused"  # [9]; source: no fusion at all
+    condition: Literal["landmarks", "label"] = "landmarks"  # label: the expression's name alone
     landmark_style: Literal["lines", "dots"] = "lines"  # [7]
     bottleneck: Literal["pix2pix", "stride1"] = "pix2pix"  # [3]
     first_block: Literal["plain", "printed"] = "plain"  # [12]
     upsampling: Literal["transposed", "resize"] = "transposed"  # [19]
     discriminator_activation: Literal["table", "leaky"] = "table"  # [4]
-    discriminator_sees_landmarks: bool = False  # [20]
+    dropout: float = Field(0.0, ge=0, lt=1)  # in the decoder's first blocks, as in pix2pix
+    discriminator_norm: Literal["spectral", "batch"] = "spectral"
+    discriminator_sees_landmarks: bool = False  # [20]; with condition=label it sees the label
+    pixel_loss: Literal["l1", "l2"] = "l1"
     adversarial_loss: Literal["logits", "sigmoid"] = "logits"  # [5]
     generator_loss: Literal["non_saturating", "saturating"] = "non_saturating"  # [6]
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -169,6 +174,7 @@ class RunSettings(Settings):
     fold: int = Field(0, ge=0, le=4)
     source_gaze: Literal["frontal", "any"] = "frontal"  # [17]
     landmarks: Literal["dlib", "true"] = "dlib"
+    grey: bool = False  # every photo is taken for a grey one [11]
     threads: int = Field(0, ge=0)
     processes: int = Field(1, ge=1)  # of this machine that share each batch
     checkpoint_seconds: float = Field(30.0, ge=0)
@@ -290,10 +296,19 @@ def load_settings(preset: str, overrides: Iterable[str] = ()) -> RunSettings:
         name: dict(value) if isinstance(value, dict) else value
         for name, value in _PRESETS[preset].items()
     }
+    return _checked({"preset": preset, **values}, overrides)
+
+
+def change_settings(settings: RunSettings, overrides: Iterable[str]) -> RunSettings:
+    """Settings with some of them changed by `name=value` texts. Raises BadSetting."""
+    return _checked(settings.model_dump(), overrides)
+
+
+def _checked(values: dict[str, Any], overrides: Iterable[str]) -> RunSettings:
     for override in overrides:
         _apply(values, override)
     try:
-        return RunSettings.model_validate({"preset": preset, **values})
+        return RunSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"

@@ -18,7 +18,7 @@ from expr_lib.files import only_one, whole_file, write_text
 from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.controls import CopyTarget, WarpTarget
-from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.painting import Painter
 from expr_lib.metrics import (
     CPU,
     Interval,
@@ -78,7 +78,7 @@ class Evaluation:
 
 
 def compare(
-    faces: FaceSet, triples: np.ndarray, methods: Sequence[Method], model: PaperModel, jobs: int
+    faces: FaceSet, triples: np.ndarray, methods: Sequence[Method], model: Painter, jobs: int
 ) -> pd.DataFrame:
     """Generate and measure transfers with every method.
 
@@ -259,7 +259,8 @@ def evaluate(run: Run, out: Path | None = None) -> Evaluation:
     raises   BrokenCheckpoint when the run holds no finished model; OutputFailed
     """
     model = run.trained_model()
-    faces = FaceSet.load(run.faces_at)
+    faces = FaceSet.load(run.faces_at)  # those that the model was trained with: none are made now
+    faces = faces.in_grey() if run.settings.grey else faces
     inputs, known = run.transfer_inputs(faces), read_stage(run.folder / "transfer")
     if known is None or known["inputs"] != inputs:
         changed = differences(known["inputs"], inputs) if known else "its stage.json is missing"
@@ -280,7 +281,7 @@ def evaluate(run: Run, out: Path | None = None) -> Evaluation:
         return Evaluation(pairs, table, same_person, markdown)
 
 
-def _evaluate_into(folder: Path, run: Run, model: PaperModel, faces: FaceSet) -> Evaluation:
+def _evaluate_into(folder: Path, run: Run, model: Painter, faces: FaceSet) -> Evaluation:
     methods: list[Method] = [CopyTarget(), WarpTarget(model.fusion), model]
     settings, split = run.settings, run.split()
     chosen = settings.evaluation
@@ -337,7 +338,7 @@ FIGURES = {
 
 
 def draw_figures(
-    run: Run, faces: FaceSet, methods: Sequence[Method], model: PaperModel, table: pd.DataFrame
+    run: Run, faces: FaceSet, methods: Sequence[Method], model: Painter, table: pd.DataFrame
 ) -> dict[str, Figure]:
     """All figures of a run, by file name."""
     stage, split = run.folder / "transfer", run.split()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from expr_lib.assembling import describe, join_tables, write_faceset
 from expr_lib.errors import BadSetting, BrokenFaceSet, NoFaceFound, OutputExists, OutputFailed
 from expr_lib.files import only_one, read_json, sweep
-from expr_lib.photos import COLUMNS
+from expr_lib.photos import COLUMNS, as_grey
 from expr_lib.preparing import (
     LandmarkSource,
     hash_inputs,
@@ -97,6 +97,10 @@ class FaceSet:
             result[i] = np.rint(total / factor**2)
         return result
 
+    def in_grey(self) -> "FaceSet":
+        """The same faces, taken for grey photos [11]."""
+        return GreyFaceSet(self.folder, self.images, self.landmarks, self.table, self.card)
+
     @classmethod
     def load(cls, folder: Path) -> "FaceSet":
         """Open a folder that `prepare` has finished.
@@ -114,6 +118,24 @@ class FaceSet:
         if wrong := _what_is_wrong(images, landmarks, table, card):
             raise BrokenFaceSet(f"{folder}: {wrong}; {_AGAIN}")
         return cls(folder, images, landmarks, table, card)
+
+
+class GreyFaceSet(FaceSet):
+    """A FaceSet whose photos are given in grey."""
+
+    @property
+    def key(self) -> str:
+        """Hash of the content, other than that of the colour photos."""
+        return f"{super().key}-grey"
+
+    @property
+    def grey(self) -> bool:
+        """They are."""
+        return True
+
+    def photos_at(self, rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+        """Some crops in grey; see `FaceSet.photos_at`."""
+        return as_grey(super().photos_at(rows, size))
 
 
 _AGAIN = "delete the folder and prepare it again"

@@ -1,7 +1,8 @@
 """The figures of the paper and a few more. Each function returns a matplotlib Figure; nothing is
 shown or kept open."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.base import FaceBatch, Method
-from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.painting import Painter
 from expr_lib.photos import EXPRESSIONS
 from expr_lib.points import CLOSED_PARTS, LANDMARK_PARTS
 from expr_lib.samples import SOURCE, TARGET, TRUTH
@@ -33,7 +34,7 @@ def _picture(axes: Axes, photo: np.ndarray, title: str = "", side: str = "") -> 
 
 
 def transfer_grid(
-    faces: FaceSet, split: Split, model: PaperModel, seen: int = 2, unseen: int = 4
+    faces: FaceSet, split: Split, model: Painter, seen: int = 2, unseen: int = 4
 ) -> Figure:
     """Figures 3 and 4: sources across the top, targets down the side; rows of seen and unseen
     people, or photos, are marked.
@@ -89,7 +90,7 @@ def _spread(people: Sequence[str], count: int) -> list[str]:
 
 
 def comparison_grid(
-    faces: FaceSet, split: Split, methods: Sequence[Method], model: PaperModel, rows: int = 6
+    faces: FaceSet, split: Split, methods: Sequence[Method], model: Painter, rows: int = 6
 ) -> Figure:
     """Transfers between unseen people: source, target, one column a method, and the truth."""
     settings = model.settings
@@ -100,18 +101,64 @@ def comparison_grid(
     columns = [("source", source.photos), ("target", target.photos)]
     columns += [(method.title, method.generate(source, target)) for method in methods]
     columns.append(("truth", truth.photos))
-    figure = Figure(figsize=(1.6 * len(columns), 1.65 * len(triples)), layout="constrained")
-    grid = figure.subplots(len(triples), len(columns), squeeze=False)
     words = faces.table["expression"].to_numpy()
+    sides = [f"{words[given]} →\n{words[wanted]}" for given, wanted in triples[:, [TARGET, SOURCE]]]
+    return photo_columns(columns, sides)
+
+
+def photo_columns(columns: Sequence[tuple[str, np.ndarray]], sides: Sequence[str]) -> Figure:
+    """Photos in titled columns.
+
+    columns  title and photos (N, H, W, 3) uint8
+    sides    what stands beside each of the N rows
+    """
+    figure = Figure(figsize=(1.6 * len(columns), 1.65 * len(sides)), layout="constrained")
+    grid = figure.subplots(len(sides), len(columns), squeeze=False)
     for j, (title, photos) in enumerate(columns):
         for i, photo in enumerate(photos):
-            _picture(grid[i, j], photo, title=title if i == 0 else "")
-    for i, (given, wanted) in enumerate(triples[:, [TARGET, SOURCE]]):
-        grid[i, 0].set_ylabel(f"{words[given]} →\n{words[wanted]}", fontsize=8)
+            _picture(grid[i, j], photo, title=fill(title, 18) if i == 0 else "")
+    for i, side in enumerate(sides):
+        grid[i, 0].set_ylabel(side, fontsize=8)
     return figure
 
 
-def landmark_overlays(faces: FaceSet, split: Split, model: PaperModel, rows: int = 4) -> Figure:
+COLOURS = {"control": "#999999", "rival": ORANGE, "paper": BLUE, "ablation": "#56B4E9"}
+"""Okabe and Ito's, for the kinds of methods."""
+
+
+def method_bars(
+    table: pd.DataFrame, titles: Mapping[str, str], groups: Mapping[str, str], measures: Sequence
+) -> Figure:
+    """One panel a measure: each method's mean with its 95 % interval, coloured by its kind.
+
+    table   a row a method and measure: mean, low, high
+    titles  what methods are called, in order
+    groups  kind of each title, see COLOURS
+    """
+    figure = Figure(figsize=(2.6 * len(measures), 1.2 + 0.24 * len(titles)), layout="constrained")
+    names = list(titles)[::-1]
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        rows = table[table["measure"] == measure.name].set_index("method").loc[names]
+        colours = [COLOURS[groups[titles[name]]] for name in names]
+        middle, low, high = (rows[column].to_numpy() for column in ("mean", "low", "high"))
+        axes.errorbar(
+            middle,
+            range(len(names)),
+            xerr=[middle - low, high - middle],
+            fmt="none",
+            ecolor="black",
+        )
+        axes.scatter(middle, range(len(names)), c=colours, zorder=3)
+        axes.set_yticks(range(len(names)), [titles[name] for name in names], fontsize=8)
+        axes.grid(axis="x", alpha=0.3)
+        arrow = {1: "→", -1: "←"}.get(measure.better, "1 is best")
+        axes.set_title(f"{measure.title} ({arrow} better)", fontsize=8)
+        axes.tick_params(axis="x", labelsize=7)
+    return figure
+
+
+def landmark_overlays(faces: FaceSet, split: Split, model: Painter, rows: int = 4) -> Figure:
     """Source and target with their landmarks, the fused ones over the target, and the truth's
     beside them."""
     settings = model.settings

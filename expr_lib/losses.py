@@ -79,3 +79,12 @@ def pixel_l1(generated: Tensor, truth: Tensor) -> Tensor:
     returns           scalar in 0..2
     """
     return F.l1_loss(generated.float(), truth.float())
+
+
+def pixel_l2(generated: Tensor, truth: Tensor) -> Tensor:
+    """The mean of squares in place of Eq. 8, which the paper's remark there advises against.
+
+    generated, truth  (N, 3, H, W)  in [-1, 1]
+    returns           scalar in 0..4
+    """
+    return F.mse_loss(generated.float(), truth.float())

@@ -53,9 +53,9 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
         preparing = (time.perf_counter() - start) / len(sample.table)
         few = split_photos(faces.table, fold=settings.fold)
         fusion = FusionLearner(faces, few, settings)
-        seconds = {"fusion": _seconds_a_step(fusion, _STEPS["fusion"])}
+        seconds = {"fusion": seconds_a_step(fusion, _STEPS["fusion"])}
         transfer = TransferLearner(faces, few, LandmarkFusion(fusion.trained), settings)
-        seconds["transfer"] = _seconds_a_step(transfer, _STEPS["transfer"])
+        seconds["transfer"] = seconds_a_step(transfer, _STEPS["transfer"])
         memory = _memory()
     split = split_photos(photos.table, settings.split, settings.fold, settings.source_gaze)
     memory += len(split.train) * settings.size**2 * 3
@@ -133,7 +133,8 @@ def _sample(photos: PhotoSource, fold: int) -> PhotoSource:
     return replace(photos, table=chosen, landmarks=landmarks)
 
 
-def _seconds_a_step(learner: Learner, steps: int) -> float:
+def seconds_a_step(learner: Learner, steps: int) -> float:
+    """How long a step takes, mean of some after one that is not counted; the networks learn."""
     learner.step(0)
     _wait()
     start = time.perf_counter()

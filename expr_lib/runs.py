@@ -18,8 +18,9 @@ from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
 from expr_lib.files import digest, only_one, read_json, write_json, write_text
+from expr_lib.methods.catalogue import method_of
 from expr_lib.methods.fusion import LandmarkFusion
-from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.painting import Painter
 from expr_lib.processes import choose_threads, from_first, launch, team
 from expr_lib.provenance import ROOT, describe_device, git_state, library_versions
 from expr_lib.sources import load_photos
@@ -51,6 +52,7 @@ class Run:
     settings   the preset and its overrides
     faces_at   the FaceSet's folder; None when the run makes its own
     source     the kind of photos that the run prepares itself; `root` is where they are
+    phi_of     another run of the same faces, whose Φ this one uses instead of training its own
     overwrite  True replaces finished work of other settings, which is an error otherwise
     """
 
@@ -64,13 +66,14 @@ class Run:
         root: Path | None = None,
         jobs: int = 2,
         overwrite: bool = False,
+        phi_of: Self | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.settings = settings
         self.own_faces = faces_at is None
         self.faces_at = Path(faces_at) if faces_at is not None else self.folder / "faces"
         self.source, self.root = source, Path(root).resolve() if root is not None else None
-        self.jobs, self.overwrite = jobs, overwrite
+        self.jobs, self.overwrite, self.phi_of = jobs, overwrite, phi_of
         self._faces: FaceSet | None = None
         self._split: Split | None = None
 
@@ -106,6 +109,11 @@ class Run:
                 f"{path} is damaged ({type(error).__name__}: {error}); start the run again in "
                 "another folder"
             ) from None
+
+    @property
+    def method(self) -> type[Painter]:
+        """What stage 2 trains."""
+        return method_of(self.settings)
 
     def _known_card(self) -> dict[str, Any]:
         """run.json as it is, empty when there is none that can be read."""
@@ -176,6 +184,7 @@ class Run:
                 landmarks=self.settings.landmarks,
                 overwrite=self.overwrite,
             )
+        faces = faces.in_grey() if self.settings.grey else faces
         if faces.size % self.settings.size:
             raise BadSetting(
                 f"the faces in {faces.folder} are {faces.size} pixels wide, no multiple of "
@@ -230,14 +239,20 @@ class Run:
     def transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
         """Everything that the model depends on."""
         s = self.settings
+        known = {}
+        if self.phi_of is not None:
+            known["phi"] = digest(self.phi_of._fusion_inputs(self.phi_of.faces()))
         return {
             **self._fusion_inputs(faces),
+            **known,
             "size": s.size,
             "transfer": s.transfer.model_dump(mode="json"),
         }
 
     def fusion(self) -> LandmarkFusion:
         """Stage 1: the trained Φ; trained now, or on from its checkpoint, unless it is finished."""
+        if self.phi_of is not None:
+            return self.phi_of.fusion()
         faces = self.faces()
         inputs = self._fusion_inputs(faces)
         with self.stage("fusion", inputs) as (folder, finished):
@@ -251,7 +266,7 @@ class Run:
                 fusion.save(folder)
         return fusion
 
-    def model(self) -> PaperModel:
+    def model(self) -> Painter:
         """Stage 2: the trained Ω with its Φ; trained now, or on from its checkpoint, unless it is
         finished. `processes` of the settings share each batch.
 
@@ -268,14 +283,14 @@ class Run:
                 launch(self.settings.processes, "train", "transfer", "--run", str(self.folder))
         with self.stage("transfer", inputs) as (folder, finished):
             if finished:
-                return PaperModel.load(folder, self.settings)
-            model = PaperModel.untrained(fusion, self.settings)
+                return self.method.load(folder, self.settings)
+            model = self.method.untrained(fusion, self.settings)
             model.fit(faces, self.split(), self.settings, folder, digest(inputs))
             if team().is_main_process:
                 model.save(folder)
         return model
 
-    def trained_model(self) -> PaperModel:
+    def trained_model(self) -> Painter:
         """The finished model, to use. Raises BrokenCheckpoint when training has not finished."""
         folder = self.folder / "transfer"
         known = read_stage(folder)
@@ -284,7 +299,7 @@ class Run:
                 f"{self.folder} holds no finished model; run `expr-lib train transfer --run "
                 f"{self.folder}` with the same faces and settings first"
             )
-        return PaperModel.load(folder, self.settings)
+        return self.method.load(folder, self.settings)
 
     @contextmanager
     def stage(

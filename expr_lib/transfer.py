@@ -12,7 +12,7 @@ from expr_lib.errors import BadSetting, NoFaceFound
 from expr_lib.files import whole_file
 from expr_lib.landmarks import find_landmarks
 from expr_lib.methods.base import FaceBatch
-from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.painting import Painter
 from expr_lib.photos import read_photo
 from expr_lib.runs import Run
 
@@ -34,7 +34,7 @@ class Transfer:
 class ExpressionTransfer:
     """A trained model ready for photos."""
 
-    def __init__(self, model: PaperModel) -> None:
+    def __init__(self, model: Painter) -> None:
         self.model = model
 
     @classmethod

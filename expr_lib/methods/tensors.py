@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from expr_lib.config import RunSettings
+from expr_lib.config import RunSettings, TransferSettings
 from expr_lib.faceset import FaceSet
+from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.unet import UNet
+from expr_lib.photos import EXPRESSIONS
 
 LAYOUT = torch.channels_last
 """Memory layout of photos and weights: the faster one for convolutions, on CPU and GPU."""
@@ -21,11 +23,28 @@ def build_generator(settings: RunSettings) -> UNet:
     s = settings.transfer
     return UNet(
         size=settings.size,
+        in_channels=3 + _told(s),
         filters=s.filters,
         bottleneck=s.bottleneck,
         first_block=s.first_block,
         upsampling=s.upsampling,
+        dropout=s.dropout,
     )
+
+
+def build_discriminator(settings: TransferSettings) -> PatchGAN:
+    """The untrained D_I of these settings."""
+    return PatchGAN(
+        in_channels=6 + (_told(settings) if settings.discriminator_sees_landmarks else 0),
+        filters=settings.discriminator_filters,
+        activation=settings.discriminator_activation,
+        norm=settings.discriminator_norm,
+    )
+
+
+def _told(settings: TransferSettings) -> int:
+    """Channels of what the networks are told beside photos."""
+    return len(EXPRESSIONS) if settings.condition == "label" else 1
 
 
 def build_adam(parameters: Iterable[nn.Parameter], device: torch.device) -> Adam:
@@ -85,7 +104,8 @@ def _free_bytes(device: torch.device) -> int:
 
 
 def join(photos: Tensor, drawn: Tensor) -> Tensor:
-    """Photos (N, 3, H, W) and landmark images (N, 1, H, W) as Table 1's input (N, 4, H, W)."""
+    """Photos (N, 3, H, W) and landmark images (N, 1, H, W) as Table 1's input (N, 4, H, W); or with
+    the planes of a label."""
     return torch.cat([photos, drawn], dim=1).contiguous(memory_format=LAYOUT)
 
 

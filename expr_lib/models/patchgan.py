@@ -17,6 +17,7 @@ class PatchGAN(nn.Module):
     filters      channels of layer 1; Table 2 has 64
     activation   `table` as printed: ReLU in layers 2-3, LeakyReLU in 1 and 4; `leaky` everywhere
                  [4]
+    norm         `spectral` of the weights in layers 2-4, as printed; `batch` is pix2pix's
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class PatchGAN(nn.Module):
         in_channels: int = 6,
         filters: int = 64,
         activation: Literal["table", "leaky"] = "table",
+        norm: Literal["spectral", "batch"] = "spectral",
     ) -> None:
         super().__init__()
         widths = [filters, 2 * filters, 4 * filters, 8 * filters]
@@ -32,10 +34,16 @@ class PatchGAN(nn.Module):
             nn.LeakyReLU(0.2),
         ]
         for row, (inputs, outputs) in enumerate(pairwise(widths), start=2):
-            convolution = nn.Conv2d(inputs, outputs, 4, stride=2 if row < 4 else 1, padding=1)
+            stride, bias = 2 if row < 4 else 1, norm == "spectral"
+            convolution = nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=bias)
             start_small(convolution)
+            if norm == "spectral":
+                layers.append(spectral_norm(convolution))
+            else:
+                layers += [convolution, nn.BatchNorm2d(outputs)]
+                start_small(layers[-1])
             rectified = row < 4 and activation == "table"
-            layers += [spectral_norm(convolution), nn.ReLU() if rectified else nn.LeakyReLU(0.2)]
+            layers.append(nn.ReLU() if rectified else nn.LeakyReLU(0.2))
         layers.append(nn.Conv2d(widths[-1], 1, 4, stride=1, padding=1))
         start_small(layers[0])
         start_small(layers[-1])

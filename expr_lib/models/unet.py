@@ -34,6 +34,8 @@ class UNet(nn.Module):
     first_block  layer 1 [12]: `plain` is a bare convolution, `printed` puts LeakyReLU before and
                  BatchNorm after it
     upsampling   layers 9-15 [19]: `transposed` convolution, or `resize` then convolution
+    dropout      share of features dropped in the widest of layers 9-11 while training: pix2pix's
+                 noise
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class UNet(nn.Module):
         bottleneck: Literal["pix2pix", "stride1"] = "pix2pix",
         first_block: Literal["plain", "printed"] = "plain",
         upsampling: Literal["transposed", "resize"] = "transposed",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if size < 8 or size & (size - 1):
@@ -76,13 +79,14 @@ class UNet(nn.Module):
 
         self.up = nn.ModuleList()
         for layer in reversed(range(depth - 1)):
-            self.up.append(
-                nn.Sequential(
-                    nn.ReLU(),
-                    _upsample(2 * widths[layer + 1], widths[layer], upsampling, bias=False),
-                    nn.BatchNorm2d(widths[layer]),
-                )
+            block = nn.Sequential(
+                nn.ReLU(),
+                _upsample(2 * widths[layer + 1], widths[layer], upsampling, bias=False),
+                nn.BatchNorm2d(widths[layer]),
             )
+            if dropout and len(self.up) < 3 and widths[layer] == deepest:
+                block.append(nn.Dropout(dropout))
+            self.up.append(block)
         self.output = nn.Sequential(
             nn.ReLU(), _upsample(2 * widths[0], out_channels, upsampling, bias=True), nn.Tanh()
         )
