@@ -22,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from expr_lib.config import load_settings
 from expr_lib.evaluation import compare
 from expr_lib.methods.controls import CopyTarget
-from expr_lib.metrics import interval_over_people, landmark_error
+from expr_lib.metrics import landmark_error
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH
+from expr_lib.statistics import interval_over_people
 
 READINGS = {
     "another seed": ["seed=1"],

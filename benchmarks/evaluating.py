@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from expr_lib.config import load_settings
 from expr_lib.dlib_models import import_dlib
 from expr_lib.errors import DlibMissing
-from expr_lib.evaluation import measure
+from expr_lib.measures import measure
 from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.paper import PaperModel

@@ -33,12 +33,13 @@ from expr_lib.measuring import find_again
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.fusion import LandmarkFusion
 from expr_lib.methods.paper import PaperModel
-from expr_lib.metrics import interval_over_people, landmark_error, mouth_psnr, psnr, ssim
+from expr_lib.metrics import landmark_error, mouth_psnr, psnr, ssim
 from expr_lib.processes import choose_device, choose_threads
 from expr_lib.provenance import describe_device
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.splits import Split, split_photos
+from expr_lib.statistics import interval_over_people
 
 PAIRS = 120
 MEASURES = {"SSIM": 4, "PSNR dB": 3, "PSNR mouth dB": 3, "landmark error %": 3}

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from expr_lib.errors import BrokenCheckpoint
-from expr_lib.evaluation import MEASURES
 from expr_lib.files import read_json
+from expr_lib.measures import MEASURES
 from expr_lib.stages import flat
+from expr_lib.tables import as_markdown
 
 
 def compare_runs(first: Path, second: Path) -> str:
@@ -71,7 +72,5 @@ def _interval(row: pd.Series | None, name: str) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
-    if not rows:
-        return ["The same.", ""]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return [*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows), ""]
+    """A table and the end of its last line, to be joined with others by line ends."""
+    return [as_markdown(head, rows) if rows else "The same.\n"]

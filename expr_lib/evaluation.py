@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
 from expr_lib import figures
@@ -15,45 +14,19 @@ from expr_lib.config import RunSettings
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.faceset import FaceSet
 from expr_lib.files import only_one, whole_file, write_text
+from expr_lib.measures import MEASURES, measure
 from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch, Method
 from expr_lib.methods.controls import CopyTarget, WarpTarget
 from expr_lib.methods.painting import Painter
-from expr_lib.metrics import (
-    CPU,
-    Interval,
-    interval_over_people,
-    landmark_error,
-    mouth_psnr,
-    psnr,
-    ssim,
-)
+from expr_lib.metrics import landmark_error
 from expr_lib.photos import as_grey
 from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.stages import differences, read_stage
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One column of the table."""
-
-    name: str
-    title: str
-    decimals: int
-    better: int  # +1 when more is better, -1 when less is
-
-
-MEASURES = (
-    Measure("ssim", "SSIM", 3, 1),
-    Measure("psnr", "PSNR dB", 2, 1),
-    Measure("psnr_mouth", "PSNR mouth dB", 2, 1),
-    Measure("error_wanted", "landmark error to wanted %", 2, -1),
-    Measure("error_truth", "landmark error to truth %", 2, -1),
-    Measure("identity", "identity distance", 3, -1),
-)
-
+from expr_lib.statistics import interval_over_people, summarise_methods
+from expr_lib.tables import as_markdown, interval_as_text
 
 TABLES = ("pairs.csv", "table.csv", "same_person.csv", "table.md")
 
@@ -111,42 +84,6 @@ def compare(
     return pd.concat(tables, ignore_index=True)
 
 
-def measure(
-    results: np.ndarray,
-    truth: FaceBatch,
-    truth_codes: np.ndarray,
-    wanted: np.ndarray,
-    *,
-    window: str = "gaussian",
-    device: torch.device = CPU,
-    jobs: int = 1,
-    title: str = "results",
-) -> pd.DataFrame:
-    """All measures of results: pixels in batches on the device, dlib's in parallel processes.
-
-    results      (N, H, W, 3) uint8
-    truth_codes  (N, 128)  dlib's embedding of the truths
-    wanted       (N, 68, 2)  crop widths, the fused landmarks
-    window       of SSIM, see `metrics.ssim`
-    returns      a row a result: ssim; psnr and psnr_mouth in dB; error_wanted and error_truth in %
-                 of the eye distance and identity (distance of dlib's embedding to the truth's), NaN
-                 when no face is found in the result; found, 0 or 1
-    """
-    points = find_all(results, jobs, f"finding faces: {title}")
-    codes = embed_all(results, points, jobs, f"embedding: {title}")
-    return pd.DataFrame(
-        {
-            "ssim": ssim(results, truth.photos, window, device),
-            "psnr": psnr(results, truth.photos, device),
-            "psnr_mouth": mouth_psnr(results, truth.photos, truth.points, device),
-            "error_wanted": landmark_error(points, wanted),
-            "error_truth": landmark_error(points, truth.points),
-            "identity": np.linalg.norm(codes - truth_codes, axis=-1),
-            "found": np.isfinite(points).all((1, 2)).astype(float),
-        }
-    )
-
-
 def _with_names(
     rows: pd.DataFrame, faces: FaceSet, triples: np.ndarray, method: Method
 ) -> pd.DataFrame:
@@ -168,76 +105,57 @@ def summarise(pairs: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     """Means over people with 95 % bootstrap intervals, and each method's paired difference to
     copying and warping."""
     resamples, seed = settings.evaluation.resamples, settings.seed
-    rows = []
+    rows = summarise_methods(pairs, MEASURES, resamples, seed).to_dict("records")
     by_method = {
         name: part.reset_index(drop=True) for name, part in pairs.groupby("method", sort=False)
     }
-    for name, part in by_method.items():
-        for measure in MEASURES:
-            values = part[measure.name]
-            interval = interval_over_people(values, part["person"], resamples, seed)
-            row = {
-                "method": name,
-                "measure": measure.name,
-                "mean": interval.mean,
-                "low": interval.low,
-                "high": interval.high,
-                "pairs": int(values.notna().sum()),
-                "people": part["person"].nunique(),
-            }
-            for control in ("copy", "warp"):
-                if control in by_method and control != name:
-                    difference = values - by_method[control][measure.name]
-                    paired = interval_over_people(difference, part["person"], resamples, seed)
-                    row |= {
-                        f"minus_{control}": paired.mean,
-                        f"minus_{control}_low": paired.low,
-                        f"minus_{control}_high": paired.high,
-                    }
-            rows.append(row)
+    for row in rows:
+        part = by_method[row["method"]]
+        for control in ("copy", "warp"):
+            if control in by_method and control != row["method"]:
+                difference = part[row["measure"]] - by_method[control][row["measure"]]
+                paired = interval_over_people(difference, part["person"], resamples, seed)
+                row |= {
+                    f"minus_{control}": paired.mean,
+                    f"minus_{control}_low": paired.low,
+                    f"minus_{control}_high": paired.high,
+                }
     return pd.DataFrame(rows)
 
 
 def means_as_markdown(table: pd.DataFrame, pairs: pd.DataFrame, titles: dict[str, str]) -> str:
     """Means with their intervals as a Markdown table, a row a method."""
-    head = "| method | " + " | ".join(m.title for m in MEASURES) + " | faces found |"
-    lines = [head, "|---" * (len(MEASURES) + 2) + "|"]
     found = pairs.groupby("method")["found"].mean()
-    cells = table.set_index(["method", "measure"])
-    for name in titles:
-        values = [_cell(cells.loc[(name, m.name)], ("mean", "low", "high"), m) for m in MEASURES]
-        lines.append(f"| {titles[name]} | " + " | ".join(values) + f" | {found[name]:.0%} |")
-    return "\n".join([*lines, ""])
+    rows = [
+        (title, *_cells(table, name, ("mean", "low", "high")), f"{found[name]:.0%}")
+        for name, title in titles.items()
+    ]
+    return as_markdown(("method", *(m.title for m in MEASURES), "faces found"), rows)
 
 
 def differences_as_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
     """Paired differences to the controls as a Markdown table."""
-    lines = [
-        "| difference | " + " | ".join(m.title for m in MEASURES) + " |",
-        "|---" * (len(MEASURES) + 1) + "|",
-    ]
-    cells = table.set_index(["method", "measure"])
+    rows = []
     for name in titles:
         for control in ("copy", "warp"):
             columns = (f"minus_{control}", f"minus_{control}_low", f"minus_{control}_high")
             if control == name or (name, control) == ("copy", "warp") or columns[0] not in table:
                 continue
-            values = [_cell(cells.loc[(name, m.name)], columns, m, signed=True) for m in MEASURES]
-            lines.append(f"| {titles[name]} minus {titles[control]} | " + " | ".join(values) + " |")
-    return "\n".join([*lines, ""])
+            what = f"{titles[name]} minus {titles[control]}"
+            rows.append((what, *_cells(table, name, columns, signed=True)))
+    return as_markdown(("difference", *(m.title for m in MEASURES)), rows)
 
 
-def _cell(
-    row: pd.Series, columns: tuple[str, str, str], measure: Measure, signed: bool = False
-) -> str:
-    interval = Interval(*(float(row[column]) for column in columns))
-    if np.isnan(interval.mean):
-        return "no face found"
-    style = f"{'+' if signed else ''}.{measure.decimals}f"
-    mean = f"{interval.mean:{style}}"
-    if signed and (interval.low > 0 or interval.high < 0):
-        mean = f"**{mean}**"
-    return f"{mean} [{interval.low:{style}}, {interval.high:{style}}]"
+def _cells(
+    table: pd.DataFrame, method: str, columns: tuple[str, str, str], signed: bool = False
+) -> list[str]:
+    """A method's cell in each column of the table."""
+    rows = table.set_index(["method", "measure"])
+    found = []
+    for m in MEASURES:
+        mean, low, high = (float(rows.loc[(method, m.name), column]) for column in columns)
+        found.append(interval_as_text(mean, low, high, m.decimals, signed))
+    return found
 
 
 def noise_floor(faces: FaceSet, pairs: pd.DataFrame, size: int, jobs: int = 1) -> float:

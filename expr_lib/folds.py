@@ -5,10 +5,12 @@ import numpy as np
 import pandas as pd
 
 from expr_lib.errors import BadSetting
-from expr_lib.evaluation import MEASURES, evaluate
+from expr_lib.evaluation import evaluate
 from expr_lib.files import write_text
+from expr_lib.measures import MEASURES
 from expr_lib.runs import Run
 from expr_lib.splits import FOLDS, split_photos
+from expr_lib.tables import as_markdown
 
 
 def cross_validate(run: Run) -> str:
@@ -52,13 +54,7 @@ def cross_validate(run: Run) -> str:
 def _as_markdown(together: pd.DataFrame, split: str) -> str:
     rows = together.groupby(["method", "measure"], sort=False)["mean"].agg(["mean", "std"])
     pairs = together.groupby("fold")["pairs"].max().sum()
-    lines = [
-        f"Cross-validation: {FOLDS} folds over {split}, {pairs} pairs altogether; mean of the "
-        "folds' means ± their standard deviation.",
-        "",
-        "| method | " + " | ".join(measure.title for measure in MEASURES) + " |",
-        "|---" * (len(MEASURES) + 1) + "|",
-    ]
+    table = []
     for method in together["method"].unique():
         cells = [
             f"{mean:.{m.decimals}f} ± {spread:.{m.decimals}f}"
@@ -67,5 +63,9 @@ def _as_markdown(together: pd.DataFrame, split: str) -> str:
             for m in MEASURES
             for mean, spread in [rows.loc[(method, m.name)]]
         ]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, ""])
+        table.append((method, *cells))
+    head = ("method", *(measure.title for measure in MEASURES))
+    return (
+        f"Cross-validation: {FOLDS} folds over {split}, {pairs} pairs altogether; mean of the "
+        f"folds' means ± their standard deviation.\n\n{as_markdown(head, table)}"
+    )

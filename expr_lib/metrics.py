@@ -1,12 +1,12 @@
-"""SSIM and PSNR of many photos at once on any device, landmark error, and confidence intervals over
-people."""
+"""SSIM, PSNR and sharpness of many photos at once on any device, whole or in parts of the face, and
+landmark error."""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from expr_lib.points import LANDMARK_PARTS, eye_distance
@@ -33,6 +33,21 @@ def ssim(
     returns          (...) float64, at most 1; the same bits for the same input on a CPU
     raises           ValueError when the photos are not alike or smaller than the window
     """
+    return ssim_in(results, truths, (), window, device)[0]
+
+
+def ssim_in(
+    results: np.ndarray,
+    truths: np.ndarray,
+    masks: Sequence[np.ndarray],
+    window: str = "gaussian",
+    device: torch.device = CPU,
+) -> np.ndarray:
+    """`ssim` of whole photos, and its means over the windows around some pixels alone, in one go.
+
+    masks    M times (..., H, W) bool: the pixels whose windows count; a window reaches beyond them
+    returns  (1 + M, ...) float64: whole, then inside each mask; NaN where no window counts
+    """
     # torchmetrics knows no sample covariance, and needs its full map cropped by hand for the rest
     if window == "gaussian":
         weights = torch.exp(-(torch.arange(-5.0, 6) ** 2) / (2 * 1.5**2))
@@ -47,36 +62,97 @@ def ssim(
     weights /= weights.sum()
     rows, columns = (torch.eye(n).unfold(0, len(weights), 1) @ weights for n in (height, width))
     rows, columns = rows.to(device), columns.to(device)
+    edge = len(weights) // 2
 
-    def measure(x: Tensor, y: Tensor) -> Tensor:
-        # of difference and sum rather than of x and y: four means instead of five, and what
-        # is nearly equal is not lost in E[x²] - E[x]²; the sum is centred for the same reason
-        d, s = x - y, x + y - 255
-        mean_d, mean_s, square_d, square_s = rows @ torch.stack([d, s, d * d, s * s]) @ columns.T
-        var_d = unbiased * (square_d - mean_d**2).clamp_min(0)
-        var_s = unbiased * (square_s - mean_s**2).clamp_min(0)
-        mean_d, mean_s = mean_d**2, (mean_s + 255) ** 2
-        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-        brightness = 1 - 2 * mean_d / (mean_d + mean_s + 2 * c1)
-        structure = 1 - 2 * var_d / (var_d + var_s + 2 * c2)
-        return (brightness * structure).mean((1, 2, 3))
+    def measure(x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
+        found = _ssim_map(x, y, rows, columns, unbiased)
+        parts = (_mean_of(found, mask[..., edge:-edge, edge:-edge]) for mask in masks)
+        return torch.stack([_mean_of(found), *parts], 1)
 
-    return _in_batches(measure, device, results, truths)
+    return np.moveaxis(_in_batches(measure, device, results, truths, *masks), -1, 0)
 
 
-def psnr(results: np.ndarray, truths: np.ndarray, device: torch.device = CPU) -> np.ndarray:
+def _ssim_map(x: Tensor, y: Tensor, rows: Tensor, columns: Tensor, unbiased: float) -> Tensor:
+    """SSIM of each window, (N, C, H - edges, W - edges)."""
+    # of difference and sum rather than of x and y: four means instead of five, and what
+    # is nearly equal is not lost in E[x²] - E[x]²; the sum is centred for the same reason
+    d, s = x - y, x + y - 255
+    mean_d, mean_s, square_d, square_s = rows @ torch.stack([d, s, d * d, s * s]) @ columns.T
+    var_d = unbiased * (square_d - mean_d**2).clamp_min(0)
+    var_s = unbiased * (square_s - mean_s**2).clamp_min(0)
+    mean_d, mean_s = mean_d**2, (mean_s + 255) ** 2
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    brightness = 1 - 2 * mean_d / (mean_d + mean_s + 2 * c1)
+    structure = 1 - 2 * var_d / (var_d + var_s + 2 * c2)
+    return brightness * structure
+
+
+def psnr(
+    results: np.ndarray,
+    truths: np.ndarray,
+    device: torch.device = CPU,
+    *,
+    inside: np.ndarray | None = None,
+) -> np.ndarray:
     """Peak signal-to-noise ratio in dB, data range 255; infinite for equal photos.
 
     results, truths  (..., H, W, 3) uint8
     device           where to compute
-    returns          (...) float64
+    inside           (..., H, W) bool: which pixels count; all by default
+    returns          (...) float64, NaN where no pixel counts
     raises           ValueError when the photos are not alike
     """
 
-    def measure(x: Tensor, y: Tensor) -> Tensor:
-        return ((x - y) ** 2).mean((1, 2, 3))
+    def measure(x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
+        return _mean_of((x - y) ** 2, *masks)
 
-    return _decibels(_in_batches(measure, device, results, truths))
+    masks = () if inside is None else (inside,)
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(255**2 / _in_batches(measure, device, results, truths, *masks))
+
+
+def sharpness(
+    results: np.ndarray, truths: np.ndarray, inside: np.ndarray, device: torch.device = CPU
+) -> np.ndarray:
+    """Sharpness of results relative to their truths: the variance of the luma's Laplacian (Pech-
+    Pacheco et al. 2000), result / truth. 1 is as sharp, less is blurred, more is noise or edges.
+
+    results, truths  (..., H, W, 3) uint8
+    inside           (..., H, W) bool, which pixels count; those of the photo's border never do
+    device           where to compute
+    returns          (...) float64; NaN where no pixel counts or both are flat
+    raises           ValueError when the photos are not alike
+    """
+    luma = torch.tensor([0.299, 0.587, 0.114], device=device).reshape(3, 1, 1)  # ITU-R 601
+
+    def variance(x: Tensor, mask: Tensor) -> Tensor:
+        x = (x * luma).sum(1, keepdim=True)
+        around = x[..., :-2, 1:-1] + x[..., 2:, 1:-1] + x[..., 1:-1, :-2] + x[..., 1:-1, 2:]
+        laplacian = around - 4 * x[..., 1:-1, 1:-1]
+        middle = _mean_of(laplacian, mask).reshape(-1, 1, 1, 1)
+        return _mean_of((laplacian - middle) ** 2, mask)
+
+    def measure(x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
+        mask = mask[..., 1:-1, 1:-1]
+        return variance(x, mask) / variance(y, mask)
+
+    return _in_batches(measure, device, results, truths, inside)
+
+
+def face_mask(points: np.ndarray, size: int) -> np.ndarray:
+    """Pixels whose centres lie in the convex hull of the 68 points: the face from brows to chin.
+
+    points   (..., 68, 2)  crop widths
+    size     side of the crop, pixels
+    returns  (..., size, size) bool
+    raises   scipy.spatial.QhullError when the points of a face lie all in one line
+    """
+    y, x = (np.indices((size, size)) + 0.5) / size
+    mask = np.empty((*points.shape[:-2], size, size), bool)
+    for index in np.ndindex(points.shape[:-2]):
+        sides = ConvexHull(points[index]).equations  # a x + b y + c <= 0 inside
+        mask[index] = np.all([a * x + b * y + c <= 0 for a, b, c in sides], axis=0)
+    return mask
 
 
 def mouth_box(points: np.ndarray, size: int) -> tuple[slice, slice]:
@@ -94,6 +170,19 @@ def mouth_box(points: np.ndarray, size: int) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
+def mouth_mask(points: np.ndarray, size: int) -> np.ndarray:
+    """Pixels of the mouth boxes, see `mouth_box`.
+
+    points   (..., 68, 2)  crop widths
+    size     side of the crop, pixels
+    returns  (..., size, size) bool
+    """
+    mask = np.zeros((*points.shape[:-2], size, size), bool)
+    for index in np.ndindex(points.shape[:-2]):
+        mask[index][mouth_box(points[index], size)] = True
+    return mask
+
+
 def mouth_psnr(
     results: np.ndarray, truths: np.ndarray, truth_points: np.ndarray, device: torch.device = CPU
 ) -> np.ndarray:
@@ -105,93 +194,57 @@ def mouth_psnr(
     returns          (...) float64
     raises           ValueError when the photos are not alike
     """
-    inside = np.zeros((*truths.shape[:-1], 1), np.uint8)
-    for index in np.ndindex(truths.shape[:-3]):
-        inside[index][mouth_box(truth_points[index], truths.shape[-3])] = 1
+    return psnr(results, truths, device, inside=mouth_mask(truth_points, truths.shape[-3]))
 
-    def measure(x: Tensor, y: Tensor, inside: Tensor) -> Tensor:
-        squares = ((x - y) ** 2).mean(1, keepdim=True) * inside
-        return squares.sum((1, 2, 3)) / inside.sum((1, 2, 3))
 
-    return _decibels(_in_batches(measure, device, results, truths, inside))
+def _mean_of(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Means of (N, C, H, W) over all pixels, or over those of a mask (N, 1, H, W) of 0 and 1."""
+    if mask is None:
+        return values.mean((1, 2, 3))
+    return (values.mean(1, keepdim=True) * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))
 
 
 def _in_batches(
-    measure: Callable[..., Tensor], device: torch.device, *pictures: np.ndarray
+    measure: Callable[..., Tensor],
+    device: torch.device,
+    results: np.ndarray,
+    truths: np.ndarray,
+    *masks: np.ndarray,
 ) -> np.ndarray:
-    """`measure` of pictures (..., H, W, C) uint8, given as (N, C, H, W) float32 on the device."""
-    results, truths = pictures[:2]
+    """`measure` of photos (..., H, W, C) uint8 and masks (..., H, W), given as (N, C, H, W) float32
+    on the device."""
     if results.shape != truths.shape or {results.dtype, truths.dtype} != {np.dtype(np.uint8)}:
         raise ValueError(
             "photos to compare are uint8 of one shape, not "
             f"{results.shape} {results.dtype} and {truths.shape} {truths.dtype}"
         )
+    if any(mask.shape != results.shape[:-1] for mask in masks):
+        raise ValueError(
+            f"masks of {[mask.shape for mask in masks]} do not fit photos of {results.shape}"
+        )
     count = math.prod(results.shape[:-3])
+    pictures = [results, truths, *(mask[..., None] for mask in masks)]
     flat = [each.reshape(count, *each.shape[-3:]) for each in pictures]
 
     def given(batch: np.ndarray) -> Tensor:  # a copy: torch takes no mirrored array
         return torch.from_numpy(batch.copy()).to(device).permute(0, 3, 1, 2).float()
 
-    parts = [
-        measure(*(given(each[i : i + BATCH]) for each in flat)) for i in range(0, count, BATCH)
-    ]
-    found = torch.cat(parts) if parts else torch.zeros(0)
-    return found.cpu().double().numpy().reshape(results.shape[:-3])[()]
+    places = range(0, max(count, 1), BATCH)  # no photos: still one batch, which has the shape
+    found = torch.cat([measure(*(given(each[i : i + BATCH]) for each in flat)) for i in places])
+    found = found.reshape((*results.shape[:-3], *found.shape[1:]))
+    return found.cpu().double().numpy()[()]
 
 
-def _decibels(mean_square: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return 10 * np.log10(255**2 / mean_square)
-
-
-def landmark_error(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Mean distance of 68 points from their references, in % of the reference's eye distance.
+def landmark_error(
+    points: np.ndarray, reference: np.ndarray, part: Sequence[int] | None = None
+) -> np.ndarray:
+    """Mean distance of landmarks from their references, in % of the reference's eye distance.
 
     points, reference  (..., 68, 2)  in one unit
+    part               which of the 68 count; all by default
     returns            (...)
     """
-    distance = np.linalg.norm(points - reference, axis=-1).mean(-1)
-    return 100 * distance / eye_distance(reference)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def interval_over_people(
-    values: Sequence[float], people: Sequence[str], resamples: int, seed: int
-) -> Interval:
-    """Mean over people and its 95 % percentile bootstrap interval: people are drawn again, not
-    photos.
-
-    values     one number a pair; NaN or infinite where it could not be measured
-    people     the target's person of each pair
-    resamples  bootstrap samples
-    returns    NaN where nothing could be measured; low = high = mean for one person
-    """
-    sums: dict[str, list[float]] = {}
-    for value, person in zip(values, people, strict=True):
-        if math.isfinite(value):
-            sums.setdefault(person, []).append(value)
-    means = np.array([np.mean(sums[person]) for person in sorted(sums)])
-    if len(means) == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    middle = float(means.mean())
-    if len(means) == 1 or np.ptp(means) == 0:
-        return Interval(middle, middle, middle)
-    from scipy.stats import bootstrap  # slow to import
-
-    result = bootstrap(
-        (means,),
-        np.mean,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng([seed, 3]),
-    )
-    low, high = result.confidence_interval
-    return Interval(middle, float(low), float(high))
+    distance = np.linalg.norm(points - reference, axis=-1)
+    if part is not None:
+        distance = distance[..., list(part)]
+    return 100 * distance.mean(-1) / eye_distance(reference)

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from expr_lib.tables import as_markdown
+
 PRINTED = pd.DataFrame(
     {
         ("CK+", "SSIM"): [0.692, 0.767, 0.784, 0.805],
@@ -27,19 +29,16 @@ def beside_printed(table: pd.DataFrame, titles: dict[str, str], conditions: str)
     conditions  what the run's rows were measured on
     returns     Markdown
     """
-    lines = []
+    parts = []
     means = table.pivot(index="method", columns="measure", values="mean")
+    head = ("method", "SSIM", "PSNR dB", "whose figures, and measured on what")
     for data, number in _TABLES.items():
-        lines += [
-            f"Table {number} of the paper ({data}), and this run:",
-            "",
-            "| method | SSIM | PSNR dB | whose figures, and measured on what |",
-            "|---|---|---|---|",
+        theirs = [(*row, _THEIRS.format(data)) for row in PRINTED[data].itertuples()]
+        ours = [
+            (title, *means.loc[name, ["ssim", "psnr"]], f"ours; {conditions}")
+            for name, title in titles.items()
         ]
-        for name, (similarity, decibels) in PRINTED[data].iterrows():
-            lines.append(f"| {name} | {similarity:.3f} | {decibels:.3f} | {_THEIRS.format(data)} |")
-        for name, title in titles.items():
-            similarity, decibels = means.loc[name, ["ssim", "psnr"]]
-            lines.append(f"| {title} | {similarity:.3f} | {decibels:.3f} | ours; {conditions} |")
-        lines.append("")
-    return "\n".join(lines)
+        rows = [(name, f"{a:.3f}", f"{b:.3f}", whose) for name, a, b, whose in theirs + ours]
+        told = f"Table {number} of the paper ({data}), and this run:"
+        parts.append(f"{told}\n\n{as_markdown(head, rows)}")
+    return "\n".join(parts)

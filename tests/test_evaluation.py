@@ -1,78 +1,18 @@
-"""Measuring one result, and the table: means over people, paired differences, the same pairs in
-every row."""
+"""The table: means over people, paired differences, the same pairs in every row."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from expr_lib.config import load_settings
-from expr_lib.embedding import embed_face
-from expr_lib.evaluation import (
-    MEASURES,
-    differences_as_markdown,
-    means_as_markdown,
-    measure,
-    summarise,
-)
-from expr_lib.measuring import embed_all, find_again
-from expr_lib.methods.base import FaceBatch
+from expr_lib.evaluation import differences_as_markdown, means_as_markdown, summarise
+from expr_lib.measures import MEASURES
 from expr_lib.printed import PRINTED, beside_printed
 
-if TYPE_CHECKING:
-    from expr_lib.sources.synthetic import Rendered
-
 SETTINGS = load_settings("smoke")
-
-
-def seen(drawn_face: Rendered, *results: np.ndarray, wanted_by: float = 0.0) -> pd.DataFrame:
-    """Measure results beside a drawn face, whose own points, shifted, were wanted."""
-    photos = np.repeat(drawn_face.image[None], len(results), axis=0)
-    points = ((drawn_face.landmarks + 0.5) / photos.shape[1]).astype(np.float32)
-    points = np.repeat(points[None], len(results), axis=0)
-    codes = embed_all(photos[:1], points[:1], jobs=1)
-    truth = FaceBatch(photos, points)
-    return measure(np.stack(results), truth, codes, points + wanted_by)
-
-
-def test_a_perfect_result(drawn_face: Rendered) -> None:
-    row = seen(drawn_face, drawn_face.image).iloc[0]
-    assert row["ssim"] == pytest.approx(1)
-    assert math.isinf(row["psnr"])
-    assert math.isinf(row["psnr_mouth"])
-    assert row["found"] == 1
-    assert row["identity"] < 0.2  # the landmarks differ a little, so the embedded crop does
-    assert row["error_wanted"] == row["error_truth"] < 8
-
-
-def test_a_result_without_a_face_counts_as_not_found(drawn_face: Rendered) -> None:
-    grey = np.full((256, 256, 3), 128, np.uint8)
-    row = seen(drawn_face, grey).iloc[0]
-    assert row["found"] == 0
-    assert row[["identity", "error_wanted", "error_truth"]].isna().all()
-    assert row["psnr"] < 20
-    assert find_again(grey) is None
-
-
-def test_errors_tell_wanted_from_truth(drawn_face: Rendered) -> None:
-    row = seen(drawn_face, drawn_face.image, wanted_by=0.1).iloc[0]
-    assert row["error_wanted"] > row["error_truth"] + 30
-
-
-def test_many_at_once_are_in_order(drawn_face: Rendered) -> None:
-    good, bad = drawn_face.image, np.zeros((256, 256, 3), np.uint8)
-    rows = seen(drawn_face, good, bad, good)
-    assert rows["found"].to_list() == [1, 0, 1]
-    assert rows["identity"].isna().to_list() == [False, True, False]
-    assert rows["psnr"][1] < rows["psnr"][0] == rows["psnr"][2]
-    code = embed_face(good, drawn_face.landmarks)
-    found = embed_all(good[None], (drawn_face.landmarks[None] + 0.5) / 256, jobs=1)
-    assert np.allclose(found[0], code, atol=1e-3)
-    assert embed_all(good[None], np.full((1, 68, 2), np.nan), jobs=1).shape == (1, 128)
 
 
 def pairs_table(**measures: tuple[list[float], list[float]]) -> pd.DataFrame:

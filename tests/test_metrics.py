@@ -1,4 +1,4 @@
-"""SSIM, PSNR, landmark error and the intervals, each against numbers worked out another way."""
+"""SSIM, PSNR, sharpness and landmark error, each against numbers worked out another way."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, laplace
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from expr_lib.metrics import (
-    Interval,
-    interval_over_people,
+    face_mask,
     landmark_error,
     mouth_box,
+    mouth_mask,
     mouth_psnr,
     psnr,
+    sharpness,
     ssim,
+    ssim_in,
 )
 from expr_lib.photos import as_grey
-from expr_lib.points import LANDMARK_PARTS
+from expr_lib.points import EXPRESSIVE_PARTS, LANDMARK_PARTS
 
 if TYPE_CHECKING:
     from expr_lib.sources.synthetic import Rendered
@@ -226,6 +228,112 @@ def test_each_photo_has_its_own_mouth_box() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
 
 
+# --- parts of the face
+
+
+def _face_points(drawn_face: Rendered) -> np.ndarray:
+    return (drawn_face.landmarks + 0.5) / drawn_face.image.shape[0]
+
+
+def test_the_face_mask_holds_the_pixels_whose_centres_lie_in_the_hull() -> None:
+    points = np.full((2, 68, 2), 0.5)
+    points[0, :4] = [[0.25, 0.25], [0.75, 0.25], [0.75, 0.5], [0.25, 0.5]]
+    points[1, :4] = [
+        [0.5, 0.05],
+        [0.95, 0.5],
+        [0.5, 0.95],
+        [0.05, 0.5],
+    ]  # |x - .5| + |y - .5| < .45
+    mask = face_mask(points, 16)
+    assert mask.shape == (2, 16, 16) and mask.dtype == bool
+    rows, columns = np.nonzero(mask[0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 7, 4, 11)
+    assert mask[0].sum() == 4 * 8
+    y, x = (np.indices((16, 16)) + 0.5) / 16 - 0.5
+    np.testing.assert_array_equal(mask[1], abs(x) + abs(y) < 0.45)
+
+
+def test_the_mouth_mask_is_the_mouth_box() -> None:
+    points = np.stack([_with_lips(0.3, 0.6, 0.6, 0.7), _with_lips(0.4, 0.5, 0.7, 0.9)])
+    mask = mouth_mask(points, 64)
+    for each, inside in zip(points, mask, strict=True):
+        box = mouth_box(each, 64)
+        assert inside[box].all()
+        assert inside.sum() == inside[box].size
+
+
+@pytest.mark.parametrize("window", ["gaussian", "uniform"])
+def test_ssim_in_a_part_is_the_mean_of_scikit_images_map_there(
+    window: str, drawn_face: Rendered
+) -> None:
+    kinds = _kinds(128, drawn_face.image)
+    results, truths = (np.stack([pair[i] for pair in kinds.values()]) for i in (0, 1))
+    points = np.repeat(_face_points(drawn_face)[None], len(kinds), axis=0)
+    points = points + np.linspace(-0.4, 0.3, len(kinds))[:, None, None]  # over the border too
+    masks = face_mask(points, 128), mouth_mask(points, 128)
+    options = (
+        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        if window == "gaussian"
+        else {}
+    )
+    edge = 5 if window == "gaussian" else 3
+    expected = []
+    for i, (result, truth) in enumerate(kinds.values()):
+        _, full = structural_similarity(
+            truth, result, channel_axis=2, data_range=255, full=True, **options
+        )
+        full = full.mean(-1)[edge:-edge, edge:-edge]
+        whole = np.ones_like(full, bool)
+        inside = [whole, *(mask[i, edge:-edge, edge:-edge] for mask in masks)]
+        expected.append([full[mask].mean() for mask in inside])
+    found = ssim_in(results, truths, masks, window)
+    np.testing.assert_allclose(found, np.transpose(expected), atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(found[0], ssim(results, truths, window))  # bit for bit
+
+
+def test_psnr_in_a_part_sees_that_part_alone(drawn_face: Rendered) -> None:
+    truth = drawn_face.image
+    mask = face_mask(_face_points(drawn_face), len(truth))
+    assert 0.15 < mask.mean() < 0.6
+    noisy = np.random.default_rng(0).integers(0, 256, truth.shape, dtype=np.uint8)
+    outside = np.where(mask[..., None], truth, noisy)
+    assert psnr(outside, truth, inside=mask) == math.inf
+    expected = peak_signal_noise_ratio(truth[mask], noisy[mask], data_range=255)
+    assert psnr(noisy, truth, inside=mask) == pytest.approx(expected, abs=1e-4)
+
+
+def test_sharpness_is_the_ratio_of_the_laplacians_variances(drawn_face: Rendered) -> None:
+    truth = drawn_face.image
+    soft, noisy = (
+        np.clip(np.rint(x), 0, 255).astype(np.uint8)
+        for x in (
+            gaussian_filter(truth.astype(float), (2, 2, 0)),
+            truth + np.random.default_rng(0).normal(scale=20, size=truth.shape),
+        )
+    )
+    results = np.stack([truth, soft, noisy])
+    truths = np.repeat(truth[None], 3, axis=0)
+    masks = np.repeat(face_mask(_face_points(drawn_face), len(truth))[None], 3, axis=0)
+    spread = [laplace(each @ [0.299, 0.587, 0.114])[masks[0]].var() for each in results]
+    found = sharpness(results, truths, masks)
+    np.testing.assert_allclose(found, np.array(spread) / spread[0], rtol=1e-4)
+    assert found[1] < 0.5 < found[0] == 1 < 2 < found[2]
+    blurred_outside = np.where(masks[0][..., None], truth, soft)
+    inner = masks[0] & np.roll(masks[0], 1, 0) & np.roll(masks[0], -1, 0)
+    inner &= np.roll(masks[0], 1, 1) & np.roll(masks[0], -1, 1)
+    assert sharpness(blurred_outside, truth, inner) == 1
+
+
+def test_where_no_pixel_counts_nothing_is_measured(pair) -> None:
+    border = np.zeros((48, 48), bool)
+    border[0] = True  # no window of SSIM has its middle there, and no Laplacian
+    assert math.isnan(ssim_in(*pair, [border])[1])
+    assert math.isnan(sharpness(*pair, border))
+    assert math.isnan(psnr(*pair, inside=np.zeros((48, 48), bool)))
+    with pytest.raises(ValueError, match="do not fit photos"):
+        psnr(*pair, inside=border[None])
+
+
 # --- landmarks
 
 
@@ -250,85 +358,22 @@ def test_landmark_error_is_a_ratio_by_the_references_eyes() -> None:
     assert (landmark_error(reference, points) != error).all()
 
 
-# --- intervals
+def test_the_error_of_a_part_sees_that_part_alone_by_the_same_unit() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.random((68, 2))
+    points = reference.copy()
+    moved = [*range(48, 68)]
+    points[moved] += [0.3, 0.4]  # by 0.5
+    distance = np.linalg.norm(np.diff(reference[[36, 42]] / 2 + reference[[39, 45]] / 2, axis=0))
+    found = {part: landmark_error(points, reference, at) for part, at in EXPRESSIVE_PARTS.items()}
+    assert found["mouth"] == pytest.approx(50 / distance)
+    assert found["brows"] == found["eyes"] == 0
+    assert landmark_error(points, reference) == pytest.approx(50 / distance * 20 / 68)
 
 
-def _nan_equal(found: Interval) -> bool:
-    return all(math.isnan(value) for value in (found.mean, found.low, found.high))
-
-
-def test_people_count_and_not_pairs() -> None:
-    """A hundred pairs of one person weigh as much as one pair of another."""
-    values, people = [1.0] * 100 + [3.0], ["a"] * 100 + ["b"]
-    found = interval_over_people(values, people, 500, seed=0)
-    assert found.mean == pytest.approx(2)
-    assert (found.low, found.high) == (1, 3)  # both drawn the same person twice
-
-
-def test_what_could_not_be_measured_is_left_out() -> None:
-    nan = math.nan
-    values = [1.0, nan, 2.0, nan, 3.0, nan, nan]
-    people = ["a", "a", "b", "b", "c", "c", "never found"]
-    found = interval_over_people(values, people, 500, seed=0)
-    assert found == interval_over_people([1.0, 2.0, 3.0], ["a", "b", "c"], 500, seed=0)
-    assert found.mean == pytest.approx(2)
-    assert _nan_equal(interval_over_people([nan, nan], ["a", "b"], 500, seed=0))
-    assert _nan_equal(interval_over_people([], [], 500, seed=0))
-
-
-def test_one_person_has_no_spread() -> None:
-    assert interval_over_people([1.0, 2.0], ["a", "a"], 500, 0) == Interval(1.5, 1.5, 1.5)
-    assert interval_over_people([2.0, 2.0], ["a", "b"], 500, 0) == Interval(2.0, 2.0, 2.0)
-
-
-def test_the_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None:
-    values = np.random.default_rng(1).normal(size=40).tolist()
-    people = [f"p{i % 10}" for i in range(40)]
-    found = interval_over_people(values, people, 1000, seed=0)
-    assert found.low < found.mean < found.high
-    order = np.random.default_rng(2).permutation(40)
-    shuffled = interval_over_people(
-        [values[i] for i in order], [people[i] for i in order], 1000, seed=0
-    )
-    for name in ("mean", "low", "high"):
-        assert getattr(shuffled, name) == pytest.approx(getattr(found, name))
-    other = interval_over_people(values, people, 1000, seed=1)
-    assert other.mean == found.mean
-    assert (other.low, other.high) != (found.low, found.high)
-
-
-def test_fewer_people_a_wider_interval() -> None:
-    rng = np.random.default_rng(3)
-    values = rng.normal(size=160)
-    values = ((values - values.mean()) / values.std()).tolist()
-
-    def width(people: int) -> float:
-        who = [str(i % people) for i in range(160)]
-        spread = [values[i % people] for i in range(160)]
-        found = interval_over_people(spread, who, 1000, seed=0)
-        return found.high - found.low
-
-    assert width(5) > width(20) > width(160)
-    # 2 x 1.96 standard errors
-    assert width(160) == pytest.approx(2 * 1.96 / 160**0.5, rel=0.15)
-
-
-def test_repeating_every_pair_does_not_feign_precision() -> None:
-    values = np.random.default_rng(4).normal(size=12).tolist()
-    people = [str(i) for i in range(12)]
-    once = interval_over_people(values, people, 1000, seed=0)
-    often = interval_over_people(values * 50, people * 50, 1000, seed=0)
-    assert often.high - often.low == pytest.approx(once.high - once.low, rel=1e-6)
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """300 experiments with 20 people and 4 pairs each, whose true mean is 5."""
-    rng = np.random.default_rng(5)
-    people = np.repeat([str(i) for i in range(20)], 4).tolist()
-    hits = 0
-    for seed in range(300):
-        ability = np.repeat(rng.normal(5, 1, 20), 4)
-        found = interval_over_people((ability + rng.normal(0, 1, 80)).tolist(), people, 400, seed)
-        hits += found.low <= 5 <= found.high
-    # the percentile bootstrap of 20 falls a little short of 95 %
-    assert 0.87 < hits / 300 < 0.98
+def test_the_expressive_parts_are_the_mouth_the_brows_and_the_eyes() -> None:
+    assert {part: (min(at), max(at), len(at)) for part, at in EXPRESSIVE_PARTS.items()} == {
+        "mouth": (48, 67, 20),
+        "brows": (17, 26, 10),
+        "eyes": (36, 47, 12),
+    }
