@@ -52,8 +52,13 @@ class Budget(Settings):
 
 
 class FusionSettings(Budget):
-    """Stage 1, Φ: the network of Eq. 1 and the losses of Eq. 3-6. Defaults are the paper's."""
+    """Stage 1, Φ: the network of Eq. 1 and the losses of Eq. 3-6. Defaults are the paper's.
 
+    With `model` ridge a linear map stands in for the network; of the other settings it knows
+    `flips` alone.
+    """
+
+    model: Literal["network", "ridge"] = "network"
     epochs: int | None = Field(400, ge=1)
     hidden: int = Field(512, ge=1)
     latent: int = Field(256, ge=1)

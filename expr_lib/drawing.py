@@ -42,11 +42,22 @@ def draw_landmarks(
         a, b = pixels[:, _STARTS], pixels[:, _ENDS]
         radius = max(thickness * size / 256, 1.0) / 2
     elif style == "dots":
-        a = b = pixels
-        radius = max(thickness * size / 256, 1.0)
+        return draw_dots(points, size, thickness)
     else:
         raise ValueError(f"style must be lines or dots, not {style!r}")
     return _draw_segments(a, b, radius, size)
+
+
+def draw_dots(points: Tensor, size: int, thickness: float = 2.0) -> Tensor:
+    """Draw landmarks of any numbering, one dot each, twice as wide as a line.
+
+    points     (N, K, 2)  x, y in crop widths; what lies outside the crop is cut off
+    size       side of the square image, pixels
+    thickness  half the width of a dot at size 256, pixels; scales with size
+    returns    (N, 1, size, size) in [-1, 1], -1 is background
+    """
+    pixels = points.float().clamp(-1, 2) * size - 0.5
+    return _draw_segments(pixels, pixels, max(thickness * size / 256, 1.0), size)
 
 
 def _draw_segments(a: Tensor, b: Tensor, radius: float, size: int) -> Tensor:

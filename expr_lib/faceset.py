@@ -16,6 +16,7 @@ from expr_lib.assembling import describe, join_tables, write_faceset
 from expr_lib.errors import BadSetting, BrokenFaceSet, NoFaceFound, OutputExists, OutputFailed
 from expr_lib.files import only_one, read_json, sweep
 from expr_lib.photos import COLUMNS, as_grey
+from expr_lib.points import IBUG68, Layout
 from expr_lib.preparing import (
     LandmarkSource,
     hash_inputs,
@@ -61,6 +62,11 @@ class FaceSet:
     def key(self) -> str:
         """Hash of the content: crops, landmarks and table."""
         return str(self.card["key"])
+
+    @property
+    def layout(self) -> Layout:
+        """How the 68 landmarks are numbered."""
+        return IBUG68
 
     @property
     def grey(self) -> bool:

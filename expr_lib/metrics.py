@@ -9,7 +9,7 @@ import torch
 from scipy.spatial import ConvexHull
 from torch import Tensor
 
-from expr_lib.points import LANDMARK_PARTS, eye_distance
+from expr_lib.points import IBUG68, LANDMARK_PARTS, Layout, eye_distance
 
 MOUTH_MARGIN = 1.5
 """Side of the mouth box in units of the lips' own width and height."""
@@ -236,15 +236,17 @@ def _in_batches(
 
 
 def landmark_error(
-    points: np.ndarray, reference: np.ndarray, part: Sequence[int] | None = None
+    points: np.ndarray,
+    reference: np.ndarray,
+    layout: Layout = IBUG68,
+    part: str | None = None,
 ) -> np.ndarray:
     """Mean distance of landmarks from their references, in % of the reference's eye distance.
 
-    points, reference  (..., 68, 2)  in one unit
-    part               which of the 68 count; all by default
+    points, reference  (..., K, 2)  in one unit; K = 68 unless the layout says otherwise
+    part               one of the layout's parts instead of the whole face
     returns            (...)
     """
-    distance = np.linalg.norm(points - reference, axis=-1)
-    if part is not None:
-        distance = distance[..., list(part)]
-    return 100 * distance.mean(-1) / eye_distance(reference)
+    chosen = slice(None) if part is None else list(layout.parts[part])
+    distance = np.linalg.norm(points - reference, axis=-1)[..., chosen].mean(-1)
+    return 100 * distance / eye_distance(reference, layout)

@@ -13,8 +13,8 @@ import torch
 
 from expr_lib.config import RunSettings
 from expr_lib.errors import TooFewPeople
-from expr_lib.faceset import prepare
-from expr_lib.methods.fusion import FusionLearner, LandmarkFusion
+from expr_lib.faceset import FaceSet, prepare
+from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
 from expr_lib.methods.paper import TransferLearner
 from expr_lib.photos import photo_table
 from expr_lib.processes import choose_device, choose_threads
@@ -22,7 +22,7 @@ from expr_lib.provenance import describe_device
 from expr_lib.sources import PhotoSource, load_photos
 from expr_lib.sources.synthetic import synthesize
 from expr_lib.sources.synthetic.layout import person_name
-from expr_lib.splits import FOLDS, PARTS, split_photos
+from expr_lib.splits import FOLDS, PARTS, Split, split_photos
 from expr_lib.training import Learner
 
 _WORDS = 3
@@ -52,9 +52,8 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
         )
         preparing = (time.perf_counter() - start) / len(sample.table)
         few = split_photos(faces.table, fold=settings.fold)
-        fusion = FusionLearner(faces, few, settings)
-        seconds = {"fusion": seconds_a_step(fusion, _STEPS["fusion"])}
-        transfer = TransferLearner(faces, few, LandmarkFusion(fusion.trained), settings)
+        fusion, seconds = _plan_fusion(faces, few, settings)
+        transfer = TransferLearner(faces, few, fusion, settings)
         seconds["transfer"] = seconds_a_step(transfer, _STEPS["transfer"])
         memory = _memory()
     split = split_photos(photos.table, settings.split, settings.fold, settings.source_gaze)
@@ -70,6 +69,9 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
         ),
     ]
     for name, budget in (("fusion", settings.fusion), ("transfer", settings.transfer)):
+        if name not in seconds:
+            lines.append(f"{name}: ridge regression, solved at once")
+            continue
         triples = len(split.samples(settings.seed, budget.epoch))
         steps = budget.steps(triples)
         times[name] = steps * seconds[name]
@@ -131,6 +133,17 @@ def _sample(photos: PhotoSource, fold: int) -> PhotoSource:
     landmarks = None if photos.landmarks is None else photos.landmarks[kept]
     chosen: pd.DataFrame = photos.table.loc[kept].reset_index(drop=True)
     return replace(photos, table=chosen, landmarks=landmarks)
+
+
+def _plan_fusion(
+    faces: FaceSet, few: Split, settings: RunSettings
+) -> tuple[LandmarkFusion, dict[str, float]]:
+    """A stage 1 to feed stage 2, and what a step of its training takes if there are steps."""
+    if settings.fusion.model == "ridge":
+        return LandmarkFusion(build_fusion(settings.fusion)), {}
+    learner = FusionLearner(faces, few, settings)
+    seconds = seconds_a_step(learner, _STEPS["fusion"])
+    return LandmarkFusion(learner.trained), {"fusion": seconds}
 
 
 def seconds_a_step(learner: Learner, steps: int) -> float:

@@ -1,7 +1,10 @@
-"""The 68 landmarks of iBUG 300-W: their parts, their mirror images, the eyes. Needs numpy alone."""
+"""The 68 landmarks of iBUG 300-W: their parts, their mirror images, the eyes; and the same of any
+other numbering. Needs numpy alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -50,31 +53,72 @@ MIRROR: np.ndarray = np.array(_MIRRORED_PARTS)
 MIRROR.flags.writeable = False
 
 
-def eye_centres(points: Points) -> Points:
+@dataclass(frozen=True)
+class Layout:
+    """How the K landmarks of a face are numbered.
+
+    count   K
+    mirror  landmark i of a mirrored face is landmark mirror[i] of the face; its own inverse
+    eyes    the two corners of the right eye (left in the photo), and of the left one
+    parts   part of the face -> its landmarks, for errors by part
+    raises  ValueError when the indices do not fit together
+    """
+
+    count: int
+    mirror: tuple[int, ...]
+    eyes: tuple[tuple[int, int], tuple[int, int]]
+    parts: Mapping[str, tuple[int, ...]]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a mirror that is not its own inverse, or an index beyond K."""
+        everyone = list(range(self.count))
+        if sorted(self.mirror) != everyone or [self.mirror[i] for i in self.mirror] != everyone:
+            raise ValueError(f"the mirror of {self.count} landmarks is not its own inverse")
+        named = {i for group in (*self.eyes, *self.parts.values()) for i in group}
+        if not named <= set(everyone):
+            raise ValueError(f"eyes and parts name landmarks beyond {self.count}")
+
+
+IBUG68 = Layout(
+    count=68,
+    mirror=_MIRRORED_PARTS,
+    eyes=((36, 39), (42, 45)),
+    parts={
+        "mouth": LANDMARK_PARTS["outer_lip"] + LANDMARK_PARTS["inner_lip"],
+        "brows": LANDMARK_PARTS["right_brow"] + LANDMARK_PARTS["left_brow"],
+        "eyes": LANDMARK_PARTS["right_eye"] + LANDMARK_PARTS["left_eye"],
+        "jaw": LANDMARK_PARTS["jaw"],
+    },
+)
+"""The numbering of iBUG 300-W, which dlib finds and a FaceSet holds."""
+
+
+def eye_centres(points: Points, layout: Layout = IBUG68) -> Points:
     """Find the centres of both eyes, each the mean of its two corners (36, 39 and 42, 45).
 
-    points   (..., 68, 2)  x, y in any unit, numpy or torch
-    returns  (..., 2, 2)   right eye (left in the photo) first, in the same unit
+    points   (..., K, 2)  x, y in any unit, numpy or torch; K = 68 unless the layout says otherwise
+    returns  (..., 2, 2)  right eye (left in the photo) first, in the same unit
     """
-    return (points[..., [36, 42], :] + points[..., [39, 45], :]) / 2
+    first, second = zip(*layout.eyes, strict=True)
+    return (points[..., list(first), :] + points[..., list(second), :]) / 2
 
 
-def eye_distance(points: Points) -> Points:
+def eye_distance(points: Points, layout: Layout = IBUG68) -> Points:
     """Measure the distance between the two eye centres, the unit of every landmark error.
 
-    points   (..., 68, 2)  x, y in any unit, numpy or torch
-    returns  (...)         in the same unit
+    points   (..., K, 2)  x, y in any unit, numpy or torch
+    returns  (...)        in the same unit
     """
-    centres = eye_centres(points)
+    centres = eye_centres(points, layout)
     return ((centres[..., 1, :] - centres[..., 0, :]) ** 2).sum(-1) ** 0.5
 
 
-def flip_points(points: Points) -> Points:
+def flip_points(points: Points, layout: Layout = IBUG68) -> Points:
     """Mirror landmarks left to right, as the photo that is flipped has them.
 
-    points   (..., 68, 2)  x, y in crop widths, numpy or torch
-    returns  (..., 68, 2)  a copy: x becomes 1 - x, each point takes the index of its counterpart
+    points   (..., K, 2)  x, y in crop widths, numpy or torch
+    returns  (..., K, 2)  a copy: x becomes 1 - x, each point takes the index of its counterpart
     """
-    flipped = points[..., list(_MIRRORED_PARTS), :]
+    flipped = points[..., list(layout.mirror), :]
     flipped[..., 0] = 1 - flipped[..., 0]
     return flipped

@@ -55,6 +55,33 @@ def interval_over_people(
     return Interval(middle, float(low), float(high))
 
 
+def ratio_over_people(
+    values: Iterable[float],
+    others: Iterable[float],
+    people: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> Interval:
+    """Ratio of two paired means over people, and its 95 % percentile bootstrap interval: people
+    are drawn again, each with both of their means.
+
+    values, others  one number a pair each; only pairs where both are finite count
+    people          the target's person of each pair
+    resamples       bootstrap samples
+    returns         `mean` is mean(values) / mean(others); NaN where nothing was measured
+    """
+    paired = [np.fromiter(given, float) for given in (values, others)]
+    both = np.isfinite(paired).all(0)
+    means = [means_of_people(np.where(both, given, np.nan), people) for given in paired]
+    if len(means[0]) == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    rng = np.random.default_rng([seed, 5])
+    drawn = rng.integers(0, len(means[0]), (resamples, len(means[0])))
+    ratios = means[0][drawn].mean(1) / means[1][drawn].mean(1)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Interval(float(means[0].mean() / means[1].mean()), float(low), float(high))
+
+
 def means_of_people(values: Iterable[float], people: Iterable[str]) -> np.ndarray:
     """The mean of each person's finite values, people sorted; who has none is left out."""
     known: dict[str, list[float]] = {}

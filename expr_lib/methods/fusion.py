@@ -1,5 +1,5 @@
-"""Stage 1: training Φ (Eq. 1 and 3-6), and the trained Φ that carries expressions from face to
-face."""
+"""Stage 1: training Φ (Eq. 1 and 3-6), and the fitted Φ, or ridge regression in its place, that
+carries expressions from face to face."""
 
 import copy
 from collections.abc import Mapping
@@ -14,14 +14,13 @@ from torch.optim import AdamW, Optimizer
 
 from expr_lib.checkpoints import put_weights, read_tensors, save_tensors
 from expr_lib.config import FusionSettings, RunSettings
-from expr_lib.drawing import draw_landmarks
 from expr_lib.errors import BrokenCheckpoint
-from expr_lib.faceset import FaceSet
 from expr_lib.losses import cycle_loss, discriminator_loss, generator_loss, landmark_l1
-from expr_lib.methods.tensors import to_photos
-from expr_lib.metrics import landmark_error
-from expr_lib.models.fusion import Fusion, LandmarkDiscriminator
+from expr_lib.methods.probe import FusionProbe
+from expr_lib.methods.ridge import fit_ridge
+from expr_lib.models.fusion import Deviation, Fusion, LandmarkDiscriminator, LinearFusion
 from expr_lib.points import flip_points
+from expr_lib.pointset import Landmarked
 from expr_lib.processes import Share, choose_device
 from expr_lib.samples import (
     SOURCE,
@@ -31,16 +30,25 @@ from expr_lib.samples import (
 )
 from expr_lib.splits import Split
 from expr_lib.training import memory_named, rate_factor, set_rate, train
-from expr_lib.watching import sample_grid
 
 MODEL = "model.safetensors"
 MIX_RANGE = (-0.2, 1.2)
 """Share of the second person in a mixed identity; a little beyond both ends makes new faces."""
 
 
-def build_fusion(settings: FusionSettings) -> Fusion:
-    """The untrained Φ of these settings."""
+def build_fusion(settings: FusionSettings, landmarks: int = 68) -> Deviation:
+    """Stage 1 of these settings, not fitted yet: the network Φ, or its linear rival.
+
+    landmarks  K
+    """
+    if settings.model == "ridge":
+        return LinearFusion(landmarks)
+    return _network(settings, landmarks)
+
+
+def _network(settings: FusionSettings, landmarks: int) -> Fusion:
     return Fusion(
+        landmarks,
         hidden=settings.hidden,
         latent=settings.latent,
         dropout=settings.dropout,
@@ -54,7 +62,7 @@ class FusionLearner:
 
     probes = 10
 
-    def __init__(self, faces: FaceSet, split: Split, settings: RunSettings) -> None:
+    def __init__(self, faces: Landmarked, split: Split, settings: RunSettings) -> None:
         self.settings = settings.fusion
         self.batch = self.settings.batch
         self.share = Share(self.batch, "fusion.batch")
@@ -65,18 +73,18 @@ class FusionLearner:
         self.device = choose_device()
         self.landmarks = np.array(faces.landmarks)
         self.points = torch.from_numpy(self.landmarks).to(self.device)
-        self.probed = {
-            part: split.pairs(part, 2000, settings.seed) for part in ("validation", "test")
-        }
+        self.layout = faces.layout
+        self.looks = FusionProbe(faces, split, settings.seed)
         self.keeps_best = self.settings.keep == "best" and split.can_choose
         self.mates = _Mates(faces, self.samples.rows)
 
         torch.manual_seed(settings.seed)
-        self.fusion = build_fusion(self.settings).to(self.device)
+        count = self.layout.count
+        self.fusion = _network(self.settings, count).to(self.device)
         self.fusion.measure(self.points[self._on_device(self.samples.rows)])
         self.average = copy.deepcopy(self.fusion).requires_grad_(False)
         self.discriminator = LandmarkDiscriminator(
-            with_target=self.settings.discriminator_sees_target
+            count, with_target=self.settings.discriminator_sees_target
         ).to(self.device)
         betas = (0.5, 0.999)
         decay = self.settings.weight_decay
@@ -101,7 +109,7 @@ class FusionLearner:
         return torch.from_numpy(values).to(self.device)
 
     def _draw(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Source, target, truth, and the face that Eq. 4 returns to: each (N, 68, 2)."""
+        """Source, target, truth, and the face that Eq. 4 returns to: each (N, K, 2)."""
         rng = np.random.default_rng([self.seed, 4, step])
         triples = self.samples.draw(step, self.batch)
         rows = [triples[:, column] for column in (SOURCE, TARGET, TRUTH)]
@@ -115,7 +123,7 @@ class FusionLearner:
                 points[place] = torch.lerp(points[place], other, weight)
         if self.settings.flips:
             mirrored = self._on_device(rng.random(self.batch) < 0.5)[:, None, None]
-            points = [torch.where(mirrored, flip_points(p), p) for p in points]
+            points = [torch.where(mirrored, flip_points(p, self.layout), p) for p in points]
         mine = [p[self.share.rows] for p in points]
         return mine[0], mine[1], mine[2], mine[3]
 
@@ -176,27 +184,17 @@ class FusionLearner:
         self.optimiser_d.step()
         return loss
 
+    def _fuse(self, triples: np.ndarray) -> np.ndarray:
+        source, target = (self.landmarks[triples[:, column]] for column in (SOURCE, TARGET))
+        return LandmarkFusion(self.trained).fuse(source, target)
+
     def probe(self) -> dict[str, float]:
-        """Landmark error to the truth, % of the eye distance, on validation and test people; beside
-        it that of copying."""
-        fusion = LandmarkFusion(self.trained)
-        row: dict[str, float] = {}
-        for part, triples in self.probed.items():
-            source, target, truth = (self.landmarks[triples[:, i]] for i in range(3))
-            fused = fusion.fuse(source, target)
-            row[f"{part}_error"] = float(landmark_error(fused, truth).mean())
-            row[f"{part}_error_copy"] = float(landmark_error(target, truth).mean())
-        return row
+        """Landmark errors on validation and test people, see `FusionProbe`."""
+        return self.looks.measure(self._fuse)
 
     def picture(self) -> np.ndarray:
-        """Landmarks of up to six validation pairs: source, target, fused and truth."""
-        pairs = self.probed["validation"]
-        some = pairs[np.linspace(0, len(pairs) - 1, min(6, len(pairs))).astype(int)]
-        source, target, truth = (self.landmarks[some[:, i]] for i in range(3))
-        fused = LandmarkFusion(self.trained).fuse(source, target)
-        given = {"source": source, "target": target, "fused": fused, "truth": truth}
-        drawn = {name: draw_landmarks(torch.as_tensor(p), 128) for name, p in given.items()}
-        return sample_grid({n: to_photos(d.expand(-1, 3, -1, -1)) for n, d in drawn.items()})
+        """Landmarks of a few validation pairs."""
+        return self.looks.picture(self._fuse)
 
     def advice(self, losses: Mapping[str, float]) -> str | None:
         """Nothing: Φ starts as a copy of the target, and D_J changes little."""
@@ -211,7 +209,7 @@ class _Mates:
     """Other photos that go with a triple: of a second person to mix identities, of a base for the
     cycle."""
 
-    def __init__(self, faces: FaceSet, rows: np.ndarray) -> None:
+    def __init__(self, faces: Landmarked, rows: np.ndarray) -> None:
         table = faces.table
         self.person, persons = table["person"].factorize()
         shown = pd.Series(list(zip(table["expression"], strength_of(table), strict=True)))
@@ -260,17 +258,17 @@ class _Mates:
 
 
 class LandmarkFusion:
-    """The frozen Φ: landmarks in, fused landmarks out."""
+    """The frozen Φ, or its linear rival: landmarks in, fused landmarks out."""
 
-    def __init__(self, network: Fusion) -> None:
+    def __init__(self, network: Deviation) -> None:
         self.network = network.eval()
 
     @torch.no_grad()
     def fuse(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """J_gen of Eq. 1: the targets' faces with the sources' expressions.
 
-        source, target  (N, 68, 2)  crop widths
-        returns         (N, 68, 2) float32, crop widths
+        source, target  (N, K, 2)  crop widths
+        returns         (N, K, 2) float32, crop widths
         """
         self.network.eval()
         device = self.network.mean.device
@@ -279,9 +277,12 @@ class LandmarkFusion:
 
     @classmethod
     def fit(
-        cls, faces: FaceSet, split: Split, settings: RunSettings, folder: Path, key: str
+        cls, faces: Landmarked, split: Split, settings: RunSettings, folder: Path, key: str
     ) -> Self:
-        """Train Φ on the training people; goes on from a checkpoint in `folder`."""
+        """Train Φ on the training people; goes on from a checkpoint in `folder`. Ridge regression
+        is solved at once and writes nothing there."""
+        if settings.fusion.model == "ridge":
+            return cls(fit_ridge(faces, split, settings))
         lower = f"fusion.batch = {settings.fusion.batch} or fusion.hidden"
         with memory_named("fusion", lower):
             learner = FusionLearner(faces, split, settings)
@@ -303,10 +304,10 @@ class LandmarkFusion:
         save_tensors(folder / MODEL, weights, {})
 
     @classmethod
-    def load(cls, folder: Path, settings: RunSettings) -> Self:
-        """Read a trained Φ. Raises BrokenCheckpoint."""
+    def load(cls, folder: Path, settings: RunSettings, landmarks: int = 68) -> Self:
+        """Read a trained Φ of so many landmarks. Raises BrokenCheckpoint."""
         tensors, _ = read_tensors(folder / MODEL)
-        network = build_fusion(settings.fusion)
+        network = build_fusion(settings.fusion, landmarks)
         put_weights(network, tensors, folder / MODEL)
         if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
             raise BrokenCheckpoint(

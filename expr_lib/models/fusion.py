@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 EYE_DISTANCE = 70 / 256
@@ -25,34 +26,22 @@ def perceptron(sizes: tuple[int, ...], dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class Fusion(nn.Module):
-    """Φ: two encoders and one decoder on landmark vectors; the output is a deviation (Eq. 1).
+class Deviation(nn.Module):
+    """What every network of stage 1 is: from two faces, the deviation that is added to the second
+    (Eq. 1).
 
     The statistics that standardise the input are part of the weights, so points go in and come out
     in crop widths.
+
+    landmarks  K
+    units      standardised, or pixels of a 256 crop [15]
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        landmarks: int = 68,
-        hidden: int = 512,
-        latent: int = 256,
-        dropout: float = 0.0,
-        units: str = "standardised",
-    ) -> None:
+    def __init__(self, landmarks: int = 68, units: str = "standardised") -> None:
         super().__init__()
-        width = 2 * landmarks
-        self.encoder_source = perceptron((width, hidden, hidden, latent), dropout)
-        self.encoder_target = perceptron((width, hidden, hidden, latent), dropout)
-        self.decoder = perceptron((2 * latent, hidden, hidden, width), dropout)
-        last = self.decoder[-1]
-        assert isinstance(last, nn.Linear)
-        # an untrained Φ copies the target
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
         self.standardised = units == "standardised"
         self.unit = EYE_DISTANCE if self.standardised else 1 / PIXELS
         self.register_buffer("mean", torch.zeros(landmarks, 2))
@@ -65,8 +54,36 @@ class Fusion(nn.Module):
             self.mean.copy_(points.mean(0))
             self.std.copy_(points.std(0).clamp_min(1e-4))
 
-    def _encode(self, encoder: nn.Module, points: Tensor) -> Tensor:
-        return encoder(((points - self.mean) / self.std).flatten(1))
+    def standardise(self, points: Tensor) -> Tensor:
+        """The vectors (N, 2 K) of points (N, K, 2) in crop widths."""
+        return ((points - self.mean) / self.std).flatten(1)
+
+    def fuse(self, source: Tensor, target: Tensor) -> Tensor:
+        """J_gen = L_t + Φ(L_s, L_t), Eq. 1: all (N, K, 2), crop widths."""
+        return target + self(source, target)
+
+
+class Fusion(Deviation):
+    """Φ: two encoders and one decoder on landmark vectors; the output is a deviation (Eq. 1)."""
+
+    def __init__(
+        self,
+        landmarks: int = 68,
+        hidden: int = 512,
+        latent: int = 256,
+        dropout: float = 0.0,
+        units: str = "standardised",
+    ) -> None:
+        super().__init__(landmarks, units)
+        width = 2 * landmarks
+        self.encoder_source = perceptron((width, hidden, hidden, latent), dropout)
+        self.encoder_target = perceptron((width, hidden, hidden, latent), dropout)
+        self.decoder = perceptron((2 * latent, hidden, hidden, width), dropout)
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Linear)
+        # an untrained Φ copies the target
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Φ(L_s, L_t) of Eq. 1: the deviation that carries the source's expression to the target's
@@ -78,16 +95,31 @@ class Fusion(nn.Module):
         """
         code = torch.cat(
             [
-                self._encode(self.encoder_source, source),
-                self._encode(self.encoder_target, target),
+                self.encoder_source(self.standardise(source)),
+                self.encoder_target(self.standardise(target)),
             ],
             dim=1,
         )
         return self.decoder(code).view_as(target) * self.unit
 
-    def fuse(self, source: Tensor, target: Tensor) -> Tensor:
-        """J_gen = L_t + Φ(L_s, L_t), Eq. 1; shapes and units as in `forward`."""
-        return target + self(source, target)
+
+class LinearFusion(Deviation):
+    """The linear rival of Φ: the deviation as a linear map of the standardised vectors of source
+    and target. Its weights are buffers: a closed form finds them, no optimiser."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, landmarks: int = 68) -> None:
+        super().__init__(landmarks)
+        width = 2 * landmarks
+        self.register_buffer("weight", torch.zeros(width, 2 * width))
+        self.register_buffer("bias", torch.zeros(width))
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """The deviation (N, K, 2) of source and target (N, K, 2), all in crop widths."""
+        given = torch.cat([self.standardise(source), self.standardise(target)], dim=1)
+        return F.linear(given, self.weight, self.bias).view_as(target) * self.unit
 
 
 class LandmarkDiscriminator(nn.Module):
