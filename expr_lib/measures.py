@@ -149,6 +149,6 @@ def _of_pictures(
 
 def _of_landmarks(points: np.ndarray, name: str, reference: np.ndarray) -> dict[str, np.ndarray]:
     errors = {f"error_{name}": landmark_error(points, reference)}
-    for part, places in EXPRESSIVE_PARTS.items():
-        errors[f"error_{name}_{part}"] = landmark_error(points, reference, places)
+    for part in EXPRESSIVE_PARTS:
+        errors[f"error_{name}_{part}"] = landmark_error(points, reference, part=part)
     return errors

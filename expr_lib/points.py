@@ -27,13 +27,6 @@ LANDMARK_PARTS: dict[str, tuple[int, ...]] = {
 }
 """iBUG part -> landmarks in drawing order; right is the person's own, on the left of the photo."""
 
-EXPRESSIVE_PARTS: dict[str, tuple[int, ...]] = {
-    "mouth": LANDMARK_PARTS["outer_lip"] + LANDMARK_PARTS["inner_lip"],
-    "brows": LANDMARK_PARTS["right_brow"] + LANDMARK_PARTS["left_brow"],
-    "eyes": LANDMARK_PARTS["right_eye"] + LANDMARK_PARTS["left_eye"],
-}
-"""The parts of the face that an expression moves most."""
-
 CLOSED_PARTS = ("right_eye", "left_eye", "outer_lip", "inner_lip")
 """The parts whose last point joins the first."""
 
@@ -91,6 +84,9 @@ IBUG68 = Layout(
     },
 )
 """The numbering of iBUG 300-W, which dlib finds and a FaceSet holds."""
+
+EXPRESSIVE_PARTS = ("mouth", "brows", "eyes")
+"""The parts of a layout that an expression moves most."""
 
 
 def eye_centres(points: Points, layout: Layout = IBUG68) -> Points:

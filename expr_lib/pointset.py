@@ -65,3 +65,17 @@ def find_photos(table: pd.DataFrame, wanted: pd.DataFrame) -> NDArray[np.int64]:
     known = table[columns].assign(row=np.arange(len(table))).drop_duplicates(columns)
     found = wanted.reset_index(drop=True).merge(known, on=columns, how="left")["row"]
     return found.fillna(-1).to_numpy(np.int64)
+
+
+def points_of(
+    faces: Landmarked, wanted: pd.DataFrame, table: pd.DataFrame | None = None
+) -> NDArray[np.float32]:
+    """Landmarks (M, K, 2) of the first photos that are as wanted; NaN where there is no such photo.
+
+    wanted  see `find_photos`
+    table   the faces' table with more columns
+    """
+    rows = find_photos(faces.table if table is None else table, wanted)
+    points = np.array(faces.landmarks[rows])
+    points[rows < 0] = np.nan
+    return points

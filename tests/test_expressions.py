@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from expr_lib.expressions import NO_FACE, ExpressionClassifier
-from expr_lib.points import EXPRESSIVE_PARTS
+from expr_lib.points import IBUG68
 
 if TYPE_CHECKING:
     from expr_lib.sources.synthetic import Rendered
 
-CORNERS, BROWS = [48, 54, 60, 64], list(EXPRESSIVE_PARTS["brows"])
+CORNERS, BROWS = [48, 54, 60, 64], list(IBUG68.parts["brows"])
 MOVES = {"neutral": (0.0, 0.0), "happy": (-0.03, 0.0), "surprised": (0.0, -0.04)}
 
 

@@ -15,7 +15,7 @@ from expr_lib.measures import ALL_MEASURES, MEASURES, measure
 from expr_lib.measuring import embed_all, find_again
 from expr_lib.methods.base import FaceBatch
 from expr_lib.metrics import face_mask, mouth_mask, mouth_psnr, psnr, sharpness, ssim, ssim_in
-from expr_lib.points import EXPRESSIVE_PARTS
+from expr_lib.points import IBUG68
 
 if TYPE_CHECKING:
     from expr_lib.sources.synthetic import Rendered
@@ -79,7 +79,7 @@ def toy_classifier(points: np.ndarray) -> ExpressionClassifier:
     """Tells a face from the same face with its brows raised."""
     rng = np.random.default_rng(0)
     faces = points + rng.normal(scale=0.01, size=(80, 68, 2))
-    faces[40:, list(EXPRESSIVE_PARTS["brows"]), 1] -= 0.1
+    faces[40:, list(IBUG68.parts["brows"]), 1] -= 0.1
     return ExpressionClassifier.fit(faces, np.repeat(["as it is", "raised"], 40))
 
 
@@ -114,7 +114,7 @@ def test_pictures_are_measured_in_the_truths_face_and_mouth(drawn_face: Rendered
 
 def test_a_part_of_the_face_has_an_error_of_its_own(drawn_face: Rendered) -> None:
     wanted_by = np.zeros((68, 2))
-    wanted_by[list(EXPRESSIVE_PARTS["brows"]), 1] = 0.1
+    wanted_by[list(IBUG68.parts["brows"]), 1] = 0.1
     row = seen(drawn_face, drawn_face.image, wanted_by=wanted_by).iloc[0]
     for part in ("mouth", "eyes"):
         assert row[f"error_wanted_{part}"] == pytest.approx(row[f"error_truth_{part}"], abs=1e-4)

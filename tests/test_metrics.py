@@ -22,7 +22,7 @@ from expr_lib.metrics import (
     ssim_in,
 )
 from expr_lib.photos import as_grey
-from expr_lib.points import EXPRESSIVE_PARTS, LANDMARK_PARTS
+from expr_lib.points import EXPRESSIVE_PARTS, IBUG68, LANDMARK_PARTS
 
 if TYPE_CHECKING:
     from expr_lib.sources.synthetic import Rendered
@@ -365,14 +365,17 @@ def test_the_error_of_a_part_sees_that_part_alone_by_the_same_unit() -> None:
     moved = [*range(48, 68)]
     points[moved] += [0.3, 0.4]  # by 0.5
     distance = np.linalg.norm(np.diff(reference[[36, 42]] / 2 + reference[[39, 45]] / 2, axis=0))
-    found = {part: landmark_error(points, reference, at) for part, at in EXPRESSIVE_PARTS.items()}
+    found = {part: landmark_error(points, reference, part=part) for part in EXPRESSIVE_PARTS}
     assert found["mouth"] == pytest.approx(50 / distance)
     assert found["brows"] == found["eyes"] == 0
     assert landmark_error(points, reference) == pytest.approx(50 / distance * 20 / 68)
 
 
 def test_the_expressive_parts_are_the_mouth_the_brows_and_the_eyes() -> None:
-    assert {part: (min(at), max(at), len(at)) for part, at in EXPRESSIVE_PARTS.items()} == {
+    assert {
+        p: (min(IBUG68.parts[p]), max(IBUG68.parts[p]), len(IBUG68.parts[p]))
+        for p in EXPRESSIVE_PARTS
+    } == {
         "mouth": (48, 67, 20),
         "brows": (17, 26, 10),
         "eyes": (36, 47, 12),

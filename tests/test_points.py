@@ -4,8 +4,10 @@ import torch
 
 from expr_lib.points import (
     CLOSED_PARTS,
+    IBUG68,
     LANDMARK_PARTS,
     MIRROR,
+    Layout,
     eye_centres,
     eye_distance,
     flip_points,
@@ -76,3 +78,32 @@ def test_torch_and_numpy_agree(function) -> None:
     as_tensor = function(torch.from_numpy(points.copy()))
     assert isinstance(as_tensor, torch.Tensor)
     np.testing.assert_allclose(as_tensor.numpy(), function(points), rtol=1e-6)
+
+
+def test_other_numberings_have_eyes_and_mirrors_of_their_own() -> None:
+    few = Layout(5, (1, 0, 3, 2, 4), ((0, 0), (1, 1)), {"mouth": (2, 3, 4)})
+    points = np.array([(2, 1), (8, 1), (3, 9), (6, 8), (5, 7)]) / 10
+    np.testing.assert_allclose(eye_centres(points, few), points[:2])
+    assert eye_distance(points, few) == pytest.approx(0.6)
+    flipped = flip_points(points, few)
+    np.testing.assert_allclose(flipped[2], (0.4, 0.8))
+    np.testing.assert_allclose(flip_points(flipped, few), points)
+
+
+def test_the_numbering_of_a_faceset_is_ibugs() -> None:
+    assert (IBUG68.count, list(IBUG68.mirror)) == (68, MIRROR.tolist())
+    for name, count in (("mouth", 20), ("brows", 10), ("eyes", 12), ("jaw", 17)):
+        assert len(set(IBUG68.parts[name])) == count
+    (outer_right, inner_right), (inner_left, outer_left) = IBUG68.eyes
+    assert (IBUG68.mirror[outer_right], IBUG68.mirror[inner_right]) == (outer_left, inner_left)
+
+
+@pytest.mark.parametrize("wrong", [(1, 2, 0), (0, 1), (0, 0, 1)])
+def test_a_mirror_that_is_none_is_refused(wrong: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="not its own inverse"):
+        Layout(3, wrong, ((0, 0), (1, 1)), {})
+
+
+def test_indices_beyond_the_last_landmark_are_refused() -> None:
+    with pytest.raises(ValueError, match="beyond 3"):
+        Layout(3, (0, 1, 2), ((0, 0), (1, 1)), {"jaw": (3,)})

@@ -18,6 +18,7 @@ from expr_lib.statistics import (
     paired_tests,
     rank_methods,
     rank_stability,
+    ratio_over_people,
     summarise_methods,
 )
 
@@ -266,3 +267,22 @@ def test_one_seed_agrees_with_nothing_and_a_lacking_method_is_told() -> None:
     assert (found.spread["lowest"] == found.spread["highest"]).all()
     with pytest.raises(ValueError, match="seed 1 was not measured with b"):
         rank_stability(seeded({"a": 3, "b": 2}, {"a": 3}), [PSNR])
+
+
+def test_a_ratio_is_that_of_means_over_people_on_pairs_that_both_have() -> None:
+    values = [1.0, 3.0, 4.0, math.nan, 8.0]
+    others = [2.0, 2.0, 8.0, 5.0, math.nan]
+    found = ratio_over_people(values, others, ["a", "a", "b", "b", "c"], 500, 0)
+    assert found.mean == pytest.approx((2 + 4) / (2 + 8))
+    assert (found.low, found.high) == pytest.approx((0.5, 1.0))  # all b, or all a
+    assert found == ratio_over_people(values, others, ["a", "a", "b", "b", "c"], 500, 0)
+
+
+def test_a_ratio_is_paired() -> None:
+    """People differ a lot, and each errs by a tenth less: the interval is next to nothing wide."""
+    people = [f"p{n}" for n in range(20)]
+    others = np.random.default_rng(0).uniform(1, 9, 20)
+    found = ratio_over_people(0.9 * others, others, people, 500, 0)
+    assert (found.low, found.mean, found.high) == pytest.approx((0.9, 0.9, 0.9))
+    nothing = ratio_over_people([math.nan], [1.0], ["p"], 500, 0)
+    assert all(math.isnan(value) for value in (nothing.mean, nothing.low, nothing.high))
