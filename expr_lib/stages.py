@@ -1,11 +1,14 @@
 """A stage's folder: what it was made from, and whether it is finished."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from expr_lib.checkpoints import BEST, CHECKPOINTS
 from expr_lib.errors import BrokenCheckpoint, OutputExists
-from expr_lib.files import read_json
+from expr_lib.files import only_one, read_json, write_json
 
 CARD = "stage.json"
 
@@ -69,3 +72,21 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[prefix + name] = value
     return result
+
+
+@contextmanager
+def kept_stage(folder: Path, inputs: dict[str, Any]) -> Iterator[bool]:
+    """Hold a folder and say whether it has finished work of these inputs; work of others is
+    removed. When the block ends it is finished, and what training kept on the way is gone.
+
+    raises  RunBusy, BrokenCheckpoint, OutputFailed
+    """
+    with only_one(folder):
+        finished = is_finished(folder, inputs, replace=True)
+        if not finished:
+            write_json(folder / CARD, {"finished": False, "inputs": inputs})
+        yield finished
+        if not finished:
+            write_json(folder / CARD, {"finished": True, "inputs": inputs})
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            (folder / BEST).unlink(missing_ok=True)
