@@ -286,6 +286,45 @@ def reproduce(
     print(f"report: {report.resolve()}")
 
 
+def compare(
+    preset: str = "laptop",
+    source: str = "synthetic",
+    root: Path | None = None,
+    run: Path | None = None,
+    methods: str | None = None,
+    budget: str | None = None,
+    set_: Overrides = (),
+    jobs: int = 2,
+    overwrite: bool = False,
+) -> None:
+    """Train every method under one budget on one data set and print one table: controls, rivals,
+    the paper's model and its ablations. Goes on where it was stopped.
+
+    Args:
+        preset: smoke, laptop, colab or paper
+        source: synthetic, london, folder, rafd or ckplus
+        root: where the photos are; synthetic draws them and london downloads them without it
+        run: run folder, data/runs/<preset>-<source> by default: what is trained there is used
+        methods: all, controls, rivals, ablations, or names with commas; paper*3 takes three seeds;
+            by default comparison.methods of the settings
+        budget: photos shown to each method such as 20000images, or minutes of the paper's model
+            such as 3min; by default comparison.images of the settings
+        jobs: processes that prepare and measure faces
+        overwrite: replace finished work of other settings
+    """
+    from expr_lib.comparison import compare_methods, images_of
+    from expr_lib.methods.catalogue import choose
+    from expr_lib.reporting import write_comparison
+    from expr_lib.runs import start_run
+
+    job = start_run(preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite)
+    chosen = choose(methods or job.settings.comparison.methods)  # a wrong name: before the work
+    images = job.settings.comparison.images if budget is None else images_of(job, budget)
+    found = compare_methods(job, chosen, images)
+    print(write_comparison(job, found))
+    print(f"tables and pictures are in {job.folder / 'comparison'}")
+
+
 def diff(
     first: Annotated[Path, tyro.conf.Positional],
     second: Annotated[Path, tyro.conf.Positional],
@@ -327,6 +366,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
         evaluate,
         transfer,
         reproduce,
+        compare,
         diff,
         settings,
     )

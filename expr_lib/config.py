@@ -119,6 +119,13 @@ class EvaluationSettings(Settings):
     ssim_window: Literal["gaussian", "uniform"] = "gaussian"  # [10]
 
 
+class ComparisonSettings(Settings):
+    """What the comparison of all methods trains and measures."""
+
+    methods: str = "all"  # all, controls, rivals, ablations or names; paper*3 takes three seeds
+    images: int | None = Field(None, ge=1)  # photos shown to each; none: those of transfer
+
+
 class SyntheticSettings(Settings):
     """The drawn faces that a run makes when it is given no photos."""
 
@@ -189,6 +196,7 @@ class RunSettings(Settings):
     fusion: FusionSettings = FusionSettings()
     transfer: TransferSettings = TransferSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    comparison: ComparisonSettings = ComparisonSettings()
 
     @model_validator(mode="after")
     def _enough_for_all(self) -> "RunSettings":
@@ -252,6 +260,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "curve_pairs": 4,
         },
         "evaluation": {"pairs": 12, "same_person_pairs": 6, "resamples": 200},
+        "comparison": {"methods": "controls,rivals,paper,no_fusion", "images": 160},
     },
     "laptop": {
         "size": 128,
@@ -264,6 +273,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "discriminator_filters": 16,
             "schedule": "linear",
         },
+        "comparison": {"methods": "controls,rivals,paper,no_fusion", "images": 6_000},
     },
     "colab": {
         "size": 256,
@@ -271,6 +281,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "fusion": _SMALL_FUSION | {"epochs": 120},
         "transfer": {"epochs": None, "images": 80_000, "schedule": "linear"},
         "evaluation": {"pairs": 480, "same_person_pairs": 96},
+        "comparison": {"methods": "controls,rivals,paper,no_fusion", "images": 20_000},
     },
     "paper": {
         "synthetic": {"people": 67},
@@ -350,6 +361,6 @@ def _apply(values: dict[str, Any], override: str) -> None:
     group, dot, part = name.rpartition(".")
     chosen = values.setdefault(group, {}) if dot else values
     # the two budgets exclude each other: naming one takes the other back
-    if part in ("epochs", "images"):
+    if part in ("epochs", "images") and group != "comparison":
         chosen["images" if part == "epochs" else "epochs"] = None
     chosen[part if dot else name] = None if value == "none" else value

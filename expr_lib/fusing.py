@@ -23,12 +23,14 @@ from expr_lib.methods.landmark_controls import (
     MeanShift,
     RelativeMotion,
 )
-from expr_lib.metrics import interval_over_people, landmark_error, ratio_over_people
+from expr_lib.metrics import landmark_error
 from expr_lib.points import Layout
 from expr_lib.pointset import Landmarked
 from expr_lib.samples import SOURCE, TARGET, TRUTH
 from expr_lib.splits import Split
 from expr_lib.stages import kept_stage
+from expr_lib.statistics import interval_over_people, ratio_over_people
+from expr_lib.tables import as_markdown, interval_as_text
 
 WHOLE = "face"
 REFERENCE = "ridge"
@@ -240,7 +242,7 @@ def fusion_as_markdown(comparison: FusionComparison, layout: Layout) -> str:
     parts = tuple(layout.parts)
     head = ["method", "needs besides source and target", "landmark error %", *parts]
     head += ["ratio to ridge", "pairs"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for _, row in comparison.summary.iterrows():
         cells = [row["title"], row["needs"] or "-"]
         if row["reason"]:
@@ -249,11 +251,10 @@ def fusion_as_markdown(comparison: FusionComparison, layout: Layout) -> str:
             cells += [_interval(row, WHOLE), *(f"{row[part]:.2f}" for part in parts)]
             cells += ["1" if row["method"] == REFERENCE else _interval(row, "ratio")]
             cells += [str(row["pairs"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, ""])
+        rows.append(cells)
+    return as_markdown(head, rows)
 
 
 def _interval(row: pd.Series, name: str) -> str:
-    decimals = 3 if name == "ratio" else 2
-    mean, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
-    return f"{mean:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    mean, low, high = (float(row[column]) for column in (name, f"{name}_low", f"{name}_high"))
+    return interval_as_text(mean, low, high, 3 if name == "ratio" else 2)

@@ -1,0 +1,231 @@
+"""The comparison as tables and pictures: comparison.csv, table.md, table.tex, grids and bars."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from expr_lib import figures
+from expr_lib.comparison import FOLDER, Asked, Comparison, generate, ready
+from expr_lib.files import whole_file, write_text
+from expr_lib.fusing import compare_fusion, fusion_as_markdown
+from expr_lib.measures import ALL_MEASURES, MEASURES, PERCEPTUAL_LEFT_OUT, Measure
+from expr_lib.methods.catalogue import Entry
+from expr_lib.printed import beside_printed
+from expr_lib.runs import Run
+from expr_lib.samples import SOURCE, TARGET
+from expr_lib.statistics import paired_tests, rank_stability, summarise_methods
+from expr_lib.tables import as_latex, as_markdown, interval_as_text
+
+EVERY = tuple(measure for group in ALL_MEASURES.values() for measure in group)
+REFERENCE = "paper"
+GRID, ABLATIONS, BARS = "grid.png", "grid_ablations.png", "bars.png"
+
+
+def write_comparison(run: Run, found: Comparison) -> str:
+    """Write everything into the run's folder `comparison`.
+
+    Files: pairs.csv, comparison.csv (a row a method and measure), tests.csv (each method against
+    the paper's model), ranks.csv (where there is more than one seed), fusion.csv, table.md,
+    table.tex, grid.png, grid_ablations.png, bars.png.
+    returns  table.md
+    raises   OutputFailed
+    """
+    folder, s = run.folder / FOLDER, run.settings
+    fusion = compare_fusion(run.faces(), run.split(), s, folder / "fusion", fusion=run.fusion())
+    table = summarise_methods(found.pairs, EVERY, s.evaluation.resamples, s.seed)
+    texts = [_opening(run, found), *_tables(found, table)]
+    files = {"pairs.csv": found.pairs, "comparison.csv": _about(found, table)}
+    files["fusion.csv"] = fusion.summary
+    if REFERENCE in set(found.pairs["method"]) and found.pairs["method"].nunique() > 1:
+        first = found.pairs[found.pairs["seed"] == s.seed]
+        tests = paired_tests(first, REFERENCE, EVERY, s.evaluation.resamples, s.seed)
+        files["tests.csv"] = tests
+        texts += _differences(found, tests)
+    if len(ranks := _several_seeds(found)):
+        stability = rank_stability(ranks, MEASURES)
+        files["ranks.csv"] = stability.by_seed
+        texts += _stability(found, stability.spread, stability.agreement)
+    texts += [
+        "Stage 1 alone: error of the fused landmarks to the truth's, on the same pairs.\n",
+        fusion_as_markdown(fusion, run.faces().layout),
+        beside_printed(table, _titles(found), _conditions(run, found)),
+    ]
+    for name, each in files.items():
+        write_text(folder / name, each.to_csv(index=False))
+    markdown = "\n".join(texts)
+    write_text(folder / "table.md", markdown)
+    write_text(folder / "table.tex", _latex(found, table))
+    for name, figure in draw_pictures(run, found, table).items():
+        with whole_file(folder / name) as temporary:
+            figure.savefig(temporary, dpi=110)
+    return markdown
+
+
+def _titles(found: Comparison) -> dict[str, str]:
+    return {entry.name: entry.title for entry in found.entries}
+
+
+def _conditions(run: Run, found: Comparison) -> str:
+    faces, pairs = run.faces(), found.pairs
+    people = pairs["person"].nunique()
+    return (
+        f"{run.settings.size} pixels, source {faces.card['source']}, preset {run.settings.preset}, "
+        f"{found.images} photos shown, {len(pairs.drop_duplicates(['source', 'target']))} pairs of "
+        f"{people} people"
+    )
+
+
+def _opening(run: Run, found: Comparison) -> str:
+    lines = [
+        f"Every learned method was shown {found.images} photos of the same people; measured on "
+        f"people unseen in training ({_conditions(run, found)}). One Φ fuses the landmarks for all "
+        "but the rows that change it. Mean over people [95 % interval].",
+        "",
+        PERCEPTUAL_LEFT_OUT,
+        "",
+    ]
+    for name, reason in found.failures.items():
+        lines += [f"{name} failed: {reason}", ""]
+    return "\n".join(lines)
+
+
+def _tables(found: Comparison, table: pd.DataFrame) -> list[str]:
+    ceiling = found.pairs["recognised_truth"].mean()
+    captions = {
+        "image": "As pictures: on the whole crop, in the face and in the mouth's box; sharpness "
+        "beside the truth's, 1 is as sharp.",
+        "expression": "Expression: landmark errors in % of the eye distance; how often a "
+        "classifier that knows real faces only names the wanted expression (in the true photos' "
+        f"own points: {ceiling:.2f}).",
+        "identity": "Whose face: distance of dlib's embedding to the truth's; the leak is above 0 "
+        "where a result is nearer to the source's person than the truth is.",
+    }
+    return [
+        f"{captions[group]}\n\n{as_markdown(*_rows(found, table, measures))}"
+        for group, measures in ALL_MEASURES.items()
+    ]
+
+
+def _rows(
+    found: Comparison, table: pd.DataFrame, measures: Sequence[Measure]
+) -> tuple[list[str], list[list[object]]]:
+    cells = table.set_index(["method", "measure"])
+    seeds = found.pairs.groupby("method")["seed"].nunique()
+    seen = found.pairs.groupby("method")["found"].mean()
+    head = ["method", "needs", "seeds", *(m.title for m in measures), "faces found", "note"]
+    rows: list[list[object]] = []
+    for entry in found.entries:
+        told = [_cell(cells.loc[(entry.name, m.name)], "mean", m.decimals) for m in measures]
+        facts = (entry.title, entry.needs or "-", seeds[entry.name])
+        rows.append([*facts, *told, f"{seen[entry.name]:.0%}", entry.note])
+    return head, rows
+
+
+def _cell(row: pd.Series, middle: str, decimals: int, signed: bool = False) -> str:
+    mean, low, high = (float(row[column]) for column in (middle, "low", "high"))
+    return interval_as_text(mean, low, high, decimals, signed)
+
+
+def _about(found: Comparison, table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what there is to know about each method."""
+    learned = {e.name: found.images for e in found.entries if e.group != "control"}
+    about = pd.DataFrame(
+        [
+            {
+                "method": entry.name,
+                "title": entry.title,
+                "group": entry.group,
+                "needs": entry.needs,
+                "images": learned.get(entry.name, 0),
+                "seeds": found.pairs.loc[found.pairs["method"] == entry.name, "seed"].nunique(),
+                "settings": " ".join(entry.settings),
+                "note": entry.note,
+            }
+            for entry in found.entries
+        ]
+    )
+    return about.merge(table, on="method")
+
+
+def _differences(found: Comparison, tests: pd.DataFrame) -> list[str]:
+    cells = tests.set_index(["method", "measure"])
+    rows = []
+    for name, title in _titles(found).items():
+        if name == REFERENCE:
+            continue
+        told = []
+        for m in MEASURES:
+            test = cells.loc[(name, m.name)]
+            text = _cell(test, "difference", m.decimals, signed=True)
+            told.append(text if np.isnan(test["p_holm"]) else f"{text}, p {test['p_holm']:.2g}")
+        rows.append([title, *told])
+    return [
+        f"Each method minus {_titles(found)[REFERENCE]}, on the same pairs, one seed: mean over "
+        "people [95 % interval], bold when that excludes 0; p of Wilcoxon's signed-rank test over "
+        "people, corrected after Holm for the number of methods.\n",
+        as_markdown(["minus the paper's model", *(m.title for m in MEASURES)], rows),
+    ]
+
+
+def _several_seeds(found: Comparison) -> pd.DataFrame:
+    """The rows of the methods with most seeds, and those of the controls, which have none, under
+    each of these seeds; empty when there is one seed only."""
+    counts = found.pairs.groupby("method")["seed"].nunique()
+    if counts.max() == 1:
+        return found.pairs.iloc[:0]
+    many = found.pairs[found.pairs["method"].isin(counts.index[counts == counts.max()])]
+    controls = [entry.name for entry in found.entries if entry.group == "control"]
+    fixed = found.pairs[found.pairs["method"].isin(controls)].drop(columns="seed")
+    return pd.concat([many, fixed.merge(many[["seed"]].drop_duplicates(), how="cross")])
+
+
+def _stability(found: Comparison, spread: pd.DataFrame, agreement: pd.DataFrame) -> list[str]:
+    titles, wide = _titles(found), spread.set_index(["method", "measure"])
+    rows = []
+    for name in dict.fromkeys(spread["method"]):
+        places = [wide.loc[(name, m.name)] for m in MEASURES]
+        told = [
+            f"{p.lowest}" if p.lowest == p.highest else f"{p.lowest}-{p.highest}" for p in places
+        ]
+        rows.append([titles[name], *told])
+    taus = agreement.set_index("measure")["tau"]
+    rows.append(["Kendall's tau between seeds", *(f"{taus[m.name]:.2f}" for m in MEASURES)])
+    seeds = int(agreement["seeds"].max())
+    return [
+        f"Ranks over {seeds} seeds, 1 is best; tau is 1 where all seeds rank alike.\n",
+        as_markdown(["rank", *(m.title for m in MEASURES)], rows),
+    ]
+
+
+def _latex(found: Comparison, table: pd.DataFrame) -> str:
+    head, rows = _rows(found, table, MEASURES)
+    return as_latex(head[:-1], [row[:-1] for row in rows])
+
+
+def draw_pictures(run: Run, found: Comparison, table: pd.DataFrame) -> dict[str, Figure]:
+    """A grid with one column a method, one of the ablations, and bars of every measure of the short
+    table, by file name."""
+    main = [e for e in found.entries if e.group != "ablation"]
+    ablations = [e for e in found.entries if e.name == REFERENCE or e.group == "ablation"]
+    titles = _titles(found)
+    groups = {entry.title: entry.group for entry in found.entries}
+    drawn = {BARS: figures.method_bars(table, titles, groups, MEASURES)}
+    if main:
+        drawn[GRID] = _grid(run, main, found.images)
+    if len(ablations) > 1:
+        drawn[ABLATIONS] = _grid(run, ablations, found.images)
+    return drawn
+
+
+def _grid(run: Run, entries: Sequence[Entry], images: int, rows: int = 8) -> Figure:
+    asked = Asked.of(run, limit=rows)
+    columns = [("source", asked.source.photos), ("target", asked.target.photos)]
+    for entry in entries:
+        results = generate(entry, ready(run, entry, run.settings.seed, images), asked)
+        columns.append((entry.title, results))
+    columns.append(("truth", asked.truth.photos))
+    words = run.faces().table["expression"].to_numpy()
+    sides = [f"{words[t]} →\n{words[s]}" for t, s in asked.triples[:, [TARGET, SOURCE]]]
+    return figures.photo_columns(columns, sides)
