@@ -105,7 +105,7 @@ class StarLearner(PaintingLearner):
 
 
 def _generator(settings: RunSettings) -> StarGenerator:
-    # most of its work is at full size, where a U-Net does next to nothing: half the width is as slow
+    # half as wide as the U-Net, or a step takes many times as long
     return StarGenerator(len(EXPRESSIONS), max(1, settings.transfer.filters // 2))
 
 

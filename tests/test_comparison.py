@@ -1,0 +1,163 @@
+"""The comparison of all methods: one budget, one set of pairs, one table; nothing is trained twice,
+and what fails does not lose the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from expr_lib.comparison import FOLDER, Comparison, compare_methods, images_of, job_of
+from expr_lib.config import load_settings
+from expr_lib.errors import BadSetting
+from expr_lib.methods.catalogue import CATALOGUE, choose
+from expr_lib.methods.painting import Painter
+from expr_lib.methods.stargan import StarLearner
+from expr_lib.reporting import write_comparison
+from expr_lib.runs import Run
+from test_training import SMALL
+
+CHOSEN = "copy,warp,paper*2,cgan,stargan,true_marks,oracle,in_grey,copy_in_grey"
+TINY = [*SMALL, "evaluation.pairs=4", "evaluation.resamples=100", "fusion.images=320", "threads=1"]
+
+
+@pytest.fixture(scope="module")
+def run(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("comparison") / "run"
+    return Run(folder, load_settings("smoke", TINY), faces_at=small_faces, jobs=1)
+
+
+def break_stargan(patch: pytest.MonkeyPatch) -> None:
+    def fail(self: StarLearner) -> None:
+        raise RuntimeError("no such luck")
+
+    patch.setattr(StarLearner, "build", fail)
+
+
+@pytest.fixture(scope="module")
+def found(run: Run) -> Comparison:
+    with pytest.MonkeyPatch.context() as patch:
+        break_stargan(patch)
+        return compare_methods(run, choose(CHOSEN), images=24)
+
+
+def entry(name: str):  # type: ignore[no-untyped-def]
+    return next(entry for entry in CATALOGUE if entry.name == name)
+
+
+def test_a_method_that_fails_is_named_and_the_others_go_on(found: Comparison, run: Run) -> None:
+    assert found.failures == {"stargan-0": "RuntimeError: no such luck"}
+    assert "no such luck" in (run.folder / FOLDER / "stargan-0" / "failure.txt").read_text()
+    names = [e.name for e in found.entries]
+    assert names == [n for n in (e.name for e in CATALOGUE) if n in CHOSEN and n != "stargan"]
+    with pytest.raises(BadSetting, match="no method could be measured; the first: RuntimeError"):
+        with pytest.MonkeyPatch.context() as patch:
+            break_stargan(patch)
+            compare_methods(run, choose("stargan"), images=24)
+
+
+def test_all_are_measured_on_the_same_pairs(found: Comparison) -> None:
+    keys = ["source", "target", "truth"]
+    first, *others = (part[keys].to_numpy() for _, part in found.pairs.groupby(["method", "seed"]))
+    assert len(first) == 4
+    assert all((first == other).all() for other in others)
+    seeds = found.pairs.groupby("method")["seed"].unique()
+    assert sorted(seeds["paper"]) == [0, 1]
+    assert list(seeds["cgan"]) == [0]
+    by_seed = found.pairs[found.pairs["method"] == "paper"].groupby("seed")["psnr"].mean()
+    assert by_seed[0] != by_seed[1]
+
+
+def test_each_row_is_what_it_says(found: Comparison) -> None:
+    psnr = found.pairs[found.pairs["seed"] == 0].groupby("method")["psnr"].mean()
+    assert psnr["in_grey"] != psnr["paper"]  # the same networks, measured in grey
+    assert psnr["copy_in_grey"] != psnr["copy"]
+    assert psnr["oracle"] != psnr["true_marks"]  # the same networks, other landmarks
+    assert psnr["true_marks"] != psnr["paper"]
+
+
+def test_nothing_is_done_twice(
+    found: Comparison, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*given: object, **more: object) -> None:
+        raise AssertionError("trained or painted again")
+
+    monkeypatch.setattr(Painter, "fit", never)
+    monkeypatch.setattr(Painter, "generate", never)
+    again = compare_methods(run, choose("warp,paper*2,oracle"), images=24)
+    wanted = found.pairs[found.pairs["method"].isin(["warp", "paper", "oracle"])]
+    pd.testing.assert_frame_equal(
+        again.pairs.reset_index(drop=True),
+        wanted[again.pairs.columns].reset_index(drop=True),
+        check_dtype=False,
+        rtol=1e-12,
+    )
+
+
+def test_what_the_run_has_trained_itself_is_used(run: Run) -> None:
+    own = run.settings.transfer.images
+    assert job_of(run, entry("paper"), 0, own) is run
+    assert job_of(run, entry("paper"), 0, None) is run
+    assert job_of(run, entry("paper"), 1, own) is not run
+    assert job_of(run, entry("pix2pix"), 0, own).phi_of is run
+    assert job_of(run, entry("no_cycle"), 0, own).phi_of is None
+    assert job_of(run, entry("in_grey"), 0, 24).folder.name == "in_grey-0"
+
+
+def test_the_report_has_every_row(found: Comparison, run: Run) -> None:
+    text = write_comparison(run, found)
+    folder = run.folder / FOLDER
+    for e in found.entries:
+        assert text.count(f"| {e.title} |") >= 3, e.name
+    assert "stargan-0 failed: RuntimeError: no such luck" in text
+    assert "LPIPS, FID and KID are left out" in text
+    assert "ridge regression" in text
+    assert "Ranks over 2 seeds" in text
+    assert (folder / "table.md").read_text(encoding="utf-8") == text
+    assert "\\toprule" in (folder / "table.tex").read_text(encoding="utf-8")
+    table = pd.read_csv(folder / "comparison.csv")
+    means = found.pairs[found.pairs["method"] == "copy"].groupby("person")["ssim"].mean()
+    row = table[(table["method"] == "copy") & (table["measure"] == "ssim")].iloc[0]
+    assert row["mean"] == pytest.approx(means.mean())
+    assert row["images"] == 0
+    assert table.loc[table["method"] == "cgan", "needs"].iloc[0] == "the source's label"
+    assert (table.loc[table["method"] == "cgan", "images"] == 24).all()
+    for name in ("grid.png", "grid_ablations.png", "bars.png", "tests.csv", "ranks.csv"):
+        assert (folder / name).stat().st_size > 500, name
+
+
+@pytest.mark.parametrize("wrong", ["", "3", "min", "0images", "-3min", "3 min", "3hours", "infmin"])
+def test_a_budget_that_says_nothing_is_refused(run: Run, wrong: str) -> None:
+    with pytest.raises(BadSetting, match="write it such as 20000images or 3min"):
+        images_of(run, wrong)
+
+
+def test_minutes_are_measured_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert images_of(run, "250images") == 250
+    monkeypatch.setattr("expr_lib.comparison.seconds_a_step", lambda learner, steps: 0.5)
+    batch = run.settings.transfer.batch
+    assert images_of(run, "2min") == 240 * batch
+    monkeypatch.setattr("expr_lib.comparison.seconds_a_step", lambda learner, steps: 9.0)
+    assert images_of(run, "2min") == 240 * batch
+    assert images_of(run, "1min") == round(60 / 9) * batch
+
+
+def test_the_oracle_is_shown_the_truth(run: Run, found: Comparison) -> None:
+    shown: list[np.ndarray] = []
+    inner = Painter.generate
+
+    def watch(self, source, target, batch=8, points=None):  # type: ignore[no-untyped-def]
+        shown.append(points)
+        return inner(self, source, target, batch, points)
+
+    from expr_lib.comparison import Asked, generate, ready
+
+    asked = Asked.of(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Painter, "generate", watch)
+        generate(entry("oracle"), ready(run, entry("oracle"), 0, 24), asked)
+        generate(entry("true_marks"), ready(run, entry("true_marks"), 0, 24), asked)
+    assert (shown[0] == asked.truth.points).all()
+    assert shown[1] is None
