@@ -335,7 +335,7 @@ def diff(
         first: run folder
         second: run folder
     """
-    from expr_lib.comparing import compare_runs
+    from expr_lib.run_diff import compare_runs
 
     print(compare_runs(first, second))
 
