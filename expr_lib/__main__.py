@@ -304,7 +304,8 @@ def compare(
         preset: smoke, laptop, colab or paper
         source: synthetic, london, folder, rafd or ckplus
         root: where the photos are; synthetic draws them and london downloads them without it
-        run: run folder, data/runs/<preset>-<source> by default: what is trained there is used
+        run: run folder, data/runs/<preset>-<source> by default; what is trained there is used, and
+            alone it says with which settings
         methods: all, controls, rivals, ablations, or names with commas; paper*3 takes three seeds;
             by default comparison.methods of the settings
         budget: photos shown to each method such as 20000images, or minutes of the paper's model
@@ -315,9 +316,16 @@ def compare(
     from expr_lib.comparison import compare_methods, images_of
     from expr_lib.methods.catalogue import choose
     from expr_lib.reporting import write_comparison
-    from expr_lib.runs import start_run
+    from expr_lib.runs import Run, start_run
 
-    job = start_run(preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite)
+    given = set_ or overwrite or root or (preset, source) != ("laptop", "synthetic")
+    if run is not None and (run / "run.json").is_file() and not given:
+        job = Run.open(run)
+        job.jobs = jobs
+    else:
+        job = start_run(
+            preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite
+        )
     chosen = choose(methods or job.settings.comparison.methods)  # a wrong name: before the work
     images = job.settings.comparison.images if budget is None else images_of(job, budget)
     found = compare_methods(job, chosen, images)

@@ -164,6 +164,32 @@ def test_a_split_by_photos_says_that_it_is_one(
     assert set(parts.set_index("path")["part"][photos.unique()]) == {"test"}
 
 
+def test_compare_measures_methods_in_a_run_as_it_is(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["compare", "--run", str(run), "--methods", "copy,paper", "--jobs", "1"]
+    assert main([*command, "--budget", "240images"]) == 0
+    told = capsys.readouterr().out
+    assert "| copy target |" in told
+    assert "| the paper's model |" in told
+    assert not (run / "comparison" / "paper-0" / "transfer").exists()  # the run's own was used
+    assert (run / "comparison" / "table.tex").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--methods", "pixpix", "unknown method 'pixpix'; did you mean pix2pix"),
+        ("--methods", "paper*none", "names no number of seeds"),
+        ("--budget", "soon", "write it such as 20000images or 3min"),
+    ],
+)
+def test_a_comparison_of_nothing_is_refused(
+    run: Path, option: str, value: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told in fails(["compare", "--run", str(run), option, value], capsys)
+
+
 def test_transfer_writes_the_aligned_crop(run: Path, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "result.png"
     assert main(transfer_command(photo, photo, out, run)) == 0

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from expr_lib.__main__ import main
-from expr_lib.run_diff import compare_runs
 from expr_lib.config import load_settings
 from expr_lib.errors import BrokenCheckpoint
 from expr_lib.files import write_json, write_text
+from expr_lib.run_diff import compare_runs
 
 
 def run(folder: Path, means: dict[str, float] | None, **card: Any) -> Path:
