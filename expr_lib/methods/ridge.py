@@ -87,8 +87,8 @@ def _errors(
     """Mean point error of each penalty when it is learnt on one part and measured on another."""
     mean_x, mean_y = x.mean(0), y.mean(0)
     # few rows with the same products as all of them, so that each penalty costs little
-    orthogonal, few = np.linalg.qr(x - mean_x)
-    few_y = orthogonal.T @ (y - mean_y)
+    triangle = np.linalg.qr(np.hstack([x - mean_x, y - mean_y]), mode="r")
+    few, few_y = np.split(triangle, [x.shape[1]], axis=1)
     errors = []
     for alpha in ALPHAS:
         solved = Ridge(alpha, fit_intercept=False).fit(few, few_y)
