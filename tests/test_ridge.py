@@ -44,16 +44,17 @@ def test_the_penalty_is_chosen_on_people_who_are_held_out() -> None:
     x = np.stack([np.concatenate([own[a], own[b]]) for a, b in zip(sources, targets, strict=True)])
     by_chance = {name: rng.normal(size=4) for name in own}
     y = np.stack([by_chance[b] for b in targets])
-    assert choose_penalty(x, y, sources, targets) >= 1e4
+    given = torch.from_numpy(x)
+    assert choose_penalty(given, torch.from_numpy(y), sources, targets) >= 1e4
     y = x[:, :4] - x[:, 5:9]
-    assert choose_penalty(x, y, sources, targets) == ALPHAS[0]
+    assert choose_penalty(given, torch.from_numpy(y), sources, targets) == ALPHAS[0]
 
 
 @pytest.mark.parametrize("people", [1, 2])
 def test_too_few_people_to_hold_out_take_the_middle_penalty(people: int) -> None:
     sources = np.array(["a", "b"] * 4)
     targets = np.array((["b", "a"] if people == 2 else ["b", "b"]) * 4)
-    x = np.random.default_rng(0).normal(size=(8, 4))
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(8, 4)))
     assert choose_penalty(x, x[:, :2], sources, targets) == ALPHAS[len(ALPHAS) // 2]
 
 

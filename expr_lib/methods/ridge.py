@@ -1,10 +1,13 @@
 """The linear rival of Φ: ridge regression from source and target to the deviation."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
+from torch import Tensor
 
 from expr_lib.config import RunSettings
 from expr_lib.models.fusion import LinearFusion
@@ -37,19 +40,19 @@ def fit_ridge(faces: Landmarked, split: Split, settings: RunSettings) -> LinearF
         given = torch.cat([given, flip_points(given, layout)])
         triples = np.concatenate([triples, triples])
     vectors = [network.standardise(given[:, column]) for column in (SOURCE, TARGET)]
-    x = torch.cat(vectors, dim=1).numpy().astype(np.float64)
-    y = ((given[:, TRUTH] - given[:, TARGET]).flatten(1) / network.unit).numpy().astype(np.float64)
+    x = torch.cat(vectors, dim=1).double()
+    y = (given[:, TRUTH] - given[:, TARGET]).flatten(1).double() / network.unit
     people = faces.table["person"].to_numpy()
     penalty = choose_penalty(x, y, people[triples[:, SOURCE]], people[triples[:, TARGET]])
-    solved = Ridge(penalty).fit(x, y)
-    network.weight.copy_(torch.from_numpy(solved.coef_))
-    network.bias.copy_(torch.from_numpy(solved.intercept_))
+    weight, bias = next(_solutions(x, y, [penalty]))
+    network.weight.copy_(weight)
+    network.bias.copy_(bias)
     return network
 
 
 def choose_penalty(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    x: Tensor,
+    y: Tensor,
     source_people: NDArray[np.object_],
     target_people: NDArray[np.object_],
 ) -> float:
@@ -58,8 +61,8 @@ def choose_penalty(
     Folds are of target people; nobody held out is a source that is learnt from, and where possible
     both faces of a triple that is measured are held out.
 
-    x        (M, 4 K)  standardised sources and targets
-    y        (M, 2 K)  deviations
+    x        (M, 4 K) float64  standardised sources and targets
+    y        (M, 2 K) float64  deviations
     returns  the middle one of ALPHAS when there are too few people to hold any out
     """
     people = np.unique(target_people)
@@ -67,31 +70,27 @@ def choose_penalty(
     if len(people) < 2:
         return ALPHAS[len(ALPHAS) // 2]
     folds = GroupKFold(max(2, min(FOLDS, len(people) // 2)))
-    for learn, held in folds.split(x, groups=target_people):
+    for learn, held in folds.split(target_people, groups=target_people):
         out = np.unique(target_people[held])
         learn = learn[~np.isin(source_people[learn], out)]
         both = held[np.isin(source_people[held], out)]
         held = both if len(both) else held
         if len(learn) == 0:
             return ALPHAS[len(ALPHAS) // 2]
-        errors += _errors(x[learn], y[learn], x[held], y[held])
+        solutions = _solutions(x[learn], y[learn], ALPHAS)
+        for i, (weight, bias) in enumerate(solutions):
+            wrong = x[held] @ weight.T + bias - y[held]
+            errors[i] += wrong.unflatten(1, (-1, 2)).norm(dim=-1).mean().item()
     return ALPHAS[int(np.argmin(errors))]
 
 
-def _errors(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    new_x: NDArray[np.float64],
-    new_y: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Mean point error of each penalty when it is learnt on one part and measured on another."""
+def _solutions(x: Tensor, y: Tensor, penalties: Sequence[float]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Weight and bias of ridge regression of y on x for each penalty."""
     mean_x, mean_y = x.mean(0), y.mean(0)
-    # few rows with the same products as all of them, so that each penalty costs little
-    triangle = np.linalg.qr(np.hstack([x - mean_x, y - mean_y]), mode="r")
-    few, few_y = np.split(triangle, [x.shape[1]], axis=1)
-    errors = []
-    for alpha in ALPHAS:
-        solved = Ridge(alpha, fit_intercept=False).fit(few, few_y)
-        wrong = solved.predict(new_x - mean_x) + mean_y - new_y
-        errors.append(np.linalg.norm(wrong.reshape(len(wrong), -1, 2), axis=-1).mean())
-    return np.array(errors)
+    # few rows with the same products as all of them, so that a penalty costs little
+    _, triangle = torch.linalg.qr(torch.cat([x - mean_x, y - mean_y], dim=1), mode="r")
+    few_x, few_y = triangle[:, : x.shape[1]], triangle[:, x.shape[1] :]
+    for alpha in penalties:
+        solved = Ridge(alpha, fit_intercept=False).fit(few_x.numpy(), few_y.numpy())
+        weight = torch.from_numpy(solved.coef_)
+        yield weight, mean_y - weight @ mean_x
