@@ -135,10 +135,11 @@ def measure_fold(
     return measure_fusion(some, triples, methods).assign(fold=fold), methods
 
 
-def curves(folder: Path, folds: list[int]) -> str:
+def curves(folder: Path, folds: list[int], methods: list[FusionMethod]) -> str:
     """Learning curves as Markdown: mean over the folds of the error on up to 2000 test pairs."""
     lines = []
-    for name in ("printed", "own", "freenet"):
+    trained = [method.name for method in methods if method.name in ("printed", "own", "freenet")]
+    for name in trained:
         known = [pd.read_csv(folder / str(fold) / name / "curve.csv") for fold in folds]
         of_step = pd.concat(known).groupby(level=0)[["images", "test_error"]].mean()
         lines += [
@@ -169,9 +170,14 @@ def main() -> None:
     )
     parser.add_argument("--landmarks", type=Path, default=shared)
     parser.add_argument("--folds", type=int, default=5, help="how many of the five, from the first")
-    parser.add_argument("--images", type=int, default=120_000, help="faces a big network is shown")
-    parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where networks are kept; by default nowhere")
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=120_000,
+        help="faces that Φ as printed and FReeNet's converter are shown; 0 leaves both out",
+    )
+    parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     if not options.landmarks.is_file():
         sys.exit(f"no landmarks at {options.landmarks}: give the file with --landmarks")
@@ -183,9 +189,9 @@ def main() -> None:
             measure_fold, faces=faces, settings=settings, images=options.images, folder=folder
         )
         done = list(in_processes(work, folds, options.jobs, title="folds", unit="fold"))
-        told = curves(folder, folds)
+        methods = done[0][1]
+        told = curves(folder, folds, methods)
     pairs = pd.concat([found for found, _ in done], ignore_index=True)
-    methods = done[0][1]
     text, own = table_of(pairs, methods, faces, settings)
     count, people = len(pairs) // len(methods), pairs["person"].nunique()
     print(f"{count} pairs of {people} unseen people in {len(folds)} folds, in % of the distance")

@@ -82,7 +82,8 @@ def compare_fusion(
     folder   where trained networks are kept, each in a folder of its own; what is finished there is
              not trained again
     fusion   the run's own stage 1; None fits it here
-    images   faces that each trained rival is shown; None for as many as the run's own Φ is
+    images   faces that Φ as printed and FReeNet's converter are shown each; None for as many as the
+             run's own Φ is, 0 to leave both out
     triples  (M, 3) pairs to measure; by default those of `evaluation.pairs`
     raises   TooFewPeople when nobody can be measured; whatever training raises
     """
@@ -106,7 +107,6 @@ def fusion_methods(
     if images is None:
         samples = split.samples(settings.seed, own.epoch)
         images = own.steps(len(samples)) * own.batch
-    printed = load_settings("paper").fusion.model_copy(update={"epochs": None, "images": images})
     fit = _Fitting(faces, split, settings, Path(folder))
     methods: list[FusionMethod] = [
         CopyTargetPoints(),
@@ -114,13 +114,20 @@ def fusion_methods(
         RelativeMotion(),
         MeanShift(faces, split),
         fit.fusion(REFERENCE, "ridge regression", FusionSettings(model="ridge", flips=own.flips)),
-        fit.fusion("printed", "Φ as printed", printed),
     ]
+    if images:
+        methods.append(fit.fusion("printed", "Φ as printed", printed(images)))
     if own.model == "network":
         title = "Φ of this run"
         given = Fitted(fusion, "own", title) if fusion else fit.fusion("own", title, own)
         methods.append(given)
-    return [*methods, fit.converter(images)]
+    return [*methods, fit.converter(images)] if images else methods
+
+
+def printed(images: int) -> FusionSettings:
+    """The paper's settings of Φ, within a budget of faces shown."""
+    budget = {"epochs": None, "images": images}
+    return load_settings("paper").fusion.model_copy(update=budget)
 
 
 @dataclass(frozen=True)

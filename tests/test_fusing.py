@@ -112,3 +112,9 @@ def test_a_method_that_cannot_run_says_why(tmp_path: Path) -> None:
     line = fusion_as_markdown(found, TOY).splitlines()[-1]
     assert "looks ahead | - " in line and line.endswith("| 0 |")
     assert (summary.drop("freenet")["reason"] == "").all()
+
+
+def test_without_a_budget_the_big_networks_are_left_out(compared) -> None:
+    own = LandmarkFusion.load(compared[1] / "own", SETTINGS, TOY.count)
+    found = compare_fusion(FACES, SPLIT, SETTINGS, compared[1], fusion=own, images=0)
+    assert list(found.summary["method"]) == [m for m in METHODS if m not in ("printed", "freenet")]
