@@ -82,7 +82,9 @@ TARGETS = {
 def test_each_rival_overfits_four_people(name: str, faces: FaceSet) -> None:
     steps, targets = TARGETS[name]
     wide = ("transfer.filters=16", "transfer.discriminator_filters=8")
-    learner = make_learner(name, faces, *wide, "transfer.flips=no", "transfer.images=40000")
+    learner = make_learner(
+        name, faces, *wide, "size=32", "transfer.flips=no", "transfer.images=40000"
+    )
     pool = learner.samples.draw(0, 400)
     people = faces.table["person"].to_numpy()
     four = sorted(set(people[pool[:, 2]]))[:4]
