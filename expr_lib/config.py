@@ -273,7 +273,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "discriminator_filters": 16,
             "schedule": "linear",
         },
-        "comparison": {"methods": "controls,rivals,paper,no_fusion", "images": 6_000},
+        "comparison": {"methods": "controls,cgan,pix2pix,paper,no_fusion", "images": 6_000},
     },
     "colab": {
         "size": 256,
