@@ -17,6 +17,7 @@ from expr_lib.runs import Run
 
 LONDON = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "london"
 SHORT = ["fusion.images=1280", "transfer.images=64", "evaluation.pairs=8", "threads=1"]
+SHORT += ["comparison.images=16", "comparison.methods=controls,cgan,paper,no_fusion"]
 
 
 def test_the_book_runs_in_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
