@@ -135,7 +135,9 @@ def compare_methods(
                     entries.append(entry)
     if not parts:
         raise BadSetting(f"no method could be measured; the first: {next(iter(failures.values()))}")
-    shown = images or run.settings.transfer.steps(1) * run.settings.transfer.batch
+    own = run.settings.transfer
+    epoch = len(run.split().samples(run.settings.seed, own.epoch))
+    shown = images or own.steps(epoch) * own.batch
     return Comparison(
         pd.concat(parts, ignore_index=True), tuple(dict.fromkeys(entries)), shown, failures
     )
