@@ -64,7 +64,7 @@ def label_codes(words: np.ndarray | None) -> np.ndarray:
             "this method must be told the source's expression, and nobody has named it; choose a "
             "method that sees it in the landmarks, such as the paper's"
         )
-    if strange := sorted(set(words) - set(EXPRESSIONS)):
+    if strange := sorted(set(words.tolist()) - set(EXPRESSIONS)):
         raise BadSetting(f"expression {strange[0]!r} is none of {', '.join(EXPRESSIONS)}")
     return np.array([EXPRESSIONS.index(word) for word in words], np.int64)
 
