@@ -3,6 +3,9 @@ PYTHON ?= python3
 PRESET ?= laptop
 ARGS ?=
 
+# tests at once, a process a core: each takes up to 2 GB
+WORKERS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
+
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.setup-done
@@ -40,7 +43,7 @@ lint: $(STAMP) ## ruff, its formatter and mypy
 	$(PY) -m mypy
 
 test: lint ## lint, the tests, then every notebook from an empty data folder
-	$(PY) -m pytest tests
+	$(PY) -m pytest tests $(WORKERS)
 	$(PY) tests/run_notebooks.py
 
 reproduce: $(STAMP) ## the whole run: PRESET=smoke, laptop (default), colab or paper; more options in ARGS

@@ -124,6 +124,8 @@ class ComparisonSettings(Settings):
 
     methods: str = "all"  # all, controls, rivals, ablations or names; paper*3 takes three seeds
     images: int | None = Field(None, ge=1)  # photos shown to each; none: those of transfer
+    # faces shown to the rivals of stage 1 each; none: as many as to Φ, 0 leaves them out
+    fusion_images: int | None = Field(None, ge=0)
 
 
 class SyntheticSettings(Settings):
@@ -260,7 +262,11 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "curve_pairs": 4,
         },
         "evaluation": {"pairs": 12, "same_person_pairs": 6, "resamples": 200},
-        "comparison": {"methods": "controls,rivals,paper,no_fusion", "images": 160},
+        "comparison": {
+            "methods": "controls,rivals,paper,no_fusion",
+            "images": 160,
+            "fusion_images": 800,
+        },
     },
     "laptop": {
         "size": 128,
@@ -273,7 +279,11 @@ _PRESETS: dict[str, dict[str, Any]] = {
             "discriminator_filters": 16,
             "schedule": "linear",
         },
-        "comparison": {"methods": "controls,cgan,pix2pix,paper,no_fusion", "images": 6_000},
+        "comparison": {
+            "methods": "controls,cgan,pix2pix,paper,no_fusion",
+            "images": 6_000,
+            "fusion_images": 16_000,
+        },
     },
     "colab": {
         "size": 256,

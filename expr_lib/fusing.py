@@ -82,8 +82,8 @@ def compare_fusion(
     folder   where trained networks are kept, each in a folder of its own; what is finished there is
              not trained again
     fusion   the run's own stage 1; None fits it here
-    images   faces that Φ as printed and FReeNet's converter are shown each; None for as many as the
-             run's own Φ is, 0 to leave both out
+    images   faces that Φ as printed and FReeNet's converter are shown each, 0 to leave both out;
+             None for what `faces_shown` says
     triples  (M, 3) pairs to measure; by default those of `evaluation.pairs`
     raises   TooFewPeople when nobody can be measured; whatever training raises
     """
@@ -105,8 +105,7 @@ def fusion_methods(
     """All methods, fitted, the simplest first; see `compare_fusion`."""
     own = settings.fusion
     if images is None:
-        samples = split.samples(settings.seed, own.epoch)
-        images = own.steps(len(samples)) * own.batch
+        _, images = faces_shown(settings, split)
     fit = _Fitting(faces, split, settings, Path(folder))
     methods: list[FusionMethod] = [
         CopyTargetPoints(),
@@ -122,6 +121,13 @@ def fusion_methods(
         given = Fitted(fusion, "own", title) if fusion else fit.fusion("own", title, own)
         methods.append(given)
     return [*methods, fit.converter(images)] if images else methods
+
+
+def faces_shown(settings: RunSettings, split: Split) -> tuple[int, int]:
+    """How many faces a run's own Φ is shown, and each of its rivals that learn by steps."""
+    own, rivals = settings.fusion, settings.comparison.fusion_images
+    shown = own.steps(len(split.samples(settings.seed, own.epoch))) * own.batch
+    return shown, shown if rivals is None else rivals
 
 
 def printed(images: int) -> FusionSettings:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from expr_lib import figures
 from expr_lib.comparison import FOLDER, Asked, Comparison, generate, ready
 from expr_lib.files import whole_file, write_text
-from expr_lib.fusing import compare_fusion, fusion_as_markdown
+from expr_lib.fusing import compare_fusion, faces_shown, fusion_as_markdown
 from expr_lib.measures import ALL_MEASURES, MEASURES, PERCEPTUAL_LEFT_OUT, Measure
 from expr_lib.methods.catalogue import Entry
 from expr_lib.printed import beside_printed
@@ -47,8 +47,10 @@ def write_comparison(run: Run, found: Comparison) -> str:
         stability = rank_stability(ranks, MEASURES)
         files["ranks.csv"] = stability.by_seed
         texts += _stability(found, stability.spread, stability.agreement)
+    own, rivals = faces_shown(s, run.split())
     texts += [
-        "Stage 1 alone: error of the fused landmarks to the truth's, on the same pairs.\n",
+        "Stage 1 alone: error of the fused landmarks to the truth's, on the same pairs. "
+        f"Faces shown: {own:,} to the run's Φ, {rivals:,} to Φ as printed and to the converter.\n",
         fusion_as_markdown(fusion, run.faces().layout),
         beside_printed(table, _titles(found), _conditions(run, found)),
     ]

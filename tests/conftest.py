@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,17 @@ from hypothesis import settings
 settings.register_profile("same", deadline=None, derandomize=True, database=None)
 settings.load_profile("same")
 
+# Several test processes that each use every core wait for one another; read when torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 if TYPE_CHECKING:
     from expr_lib.sources.synthetic import Rendered
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")
