@@ -2,8 +2,9 @@
 and is measured on the same pairs of unseen ones."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -25,7 +26,7 @@ from expr_lib.methods.paper import PaperModel
 from expr_lib.photos import as_grey
 from expr_lib.planning import seconds_a_step
 from expr_lib.runs import Run
-from expr_lib.samples import SOURCE, TARGET, TRUTH
+from expr_lib.samples import SOURCE, TARGET, TRUTH, name_pairs
 
 FOLDER = "comparison"
 CONTROLS: dict[str, type[CopyTarget | WarpTarget]] = {"copy": CopyTarget, "warp": WarpTarget}
@@ -112,7 +113,11 @@ def compare_methods(
     raises  what stops every method: the run's faces, split or Φ; RunBusy, OutputFailed
     """
     fusion = run.fusion()
-    known: dict[bool, Known] = {}
+
+    @cache
+    def known(in_grey: bool) -> Known:  # nothing is embedded when every row is finished
+        return Known.of(run, fusion, in_grey)
+
     parts, failures, entries = [], {}, []
     with only_one(run.folder / FOLDER):
         for entry, seeds in chosen:
@@ -120,10 +125,8 @@ def compare_methods(
                 seed = run.settings.seed + number
                 name = f"{entry.name}-{seed}"
                 print(f"method {entry.name}, seed {seed}", flush=True)
-                if entry.in_grey not in known:
-                    known[entry.in_grey] = Known.of(run, fusion, entry.in_grey)
                 try:
-                    found = _measured(run, entry, seed, images, known[entry.in_grey])
+                    found = _measured(run, entry, seed, images, known)
                 except Exception as error:  # the others must not be lost
                     reason = _told(error)
                     print(f"note: {name} failed: {reason}", flush=True)
@@ -216,7 +219,9 @@ def generate(entry: Entry, method: Method, asked: Asked) -> np.ndarray:
     return as_grey(results) if entry.in_grey else results
 
 
-def _measured(run: Run, entry: Entry, seed: int, images: int | None, known: Known) -> pd.DataFrame:
+def _measured(
+    run: Run, entry: Entry, seed: int, images: int | None, known_of: Callable[[bool], Known]
+) -> pd.DataFrame:
     """Every measure of a row; read where it is finished."""
     job = job_of(run, _trained(entry), seed, images)
     stages = Run(run.folder / FOLDER / f"{entry.name}-{seed}", job.settings, faces_at=run.faces_at)
@@ -229,19 +234,10 @@ def _measured(run: Run, entry: Entry, seed: int, images: int | None, known: Know
         path = folder / "pairs.csv"
         if finished and path.is_file():
             return pd.read_csv(path)
+        known = known_of(entry.in_grey)
         asked = known.asked
         results = generate(entry, ready(run, entry, seed, images), asked)
-        table, triples = asked.faces.table, asked.triples
-        about = pd.DataFrame(
-            {
-                "source": triples[:, SOURCE],
-                "target": triples[:, TARGET],
-                "truth": triples[:, TRUTH],
-                "person": table["person"].to_numpy()[triples[:, TARGET]],
-                "from": table["expression"].to_numpy()[triples[:, TARGET]],
-                "to": table["expression"].to_numpy()[triples[:, SOURCE]],
-            }
-        )
+        about = name_pairs(asked.faces.table, asked.triples)
         measured = measure(
             results,
             asked.truth,

@@ -23,7 +23,7 @@ from expr_lib.metrics import landmark_error
 from expr_lib.photos import as_grey
 from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
-from expr_lib.samples import SOURCE, TARGET, TRUTH
+from expr_lib.samples import SOURCE, TARGET, TRUTH, name_pairs
 from expr_lib.stages import differences, read_stage
 from expr_lib.statistics import interval_over_people, summarise_methods
 from expr_lib.tables import as_markdown, interval_as_text
@@ -80,25 +80,10 @@ def compare(
             jobs=jobs,
             title=method.title,
         )
-        tables.append(_with_names(measured, faces, triples, method))
+        about = name_pairs(faces.table, triples)
+        about.insert(0, "method", method.name)
+        tables.append(pd.concat([about, measured], axis=1))
     return pd.concat(tables, ignore_index=True)
-
-
-def _with_names(
-    rows: pd.DataFrame, faces: FaceSet, triples: np.ndarray, method: Method
-) -> pd.DataFrame:
-    about = pd.DataFrame(
-        {
-            "method": method.name,
-            "source": triples[:, SOURCE],
-            "target": triples[:, TARGET],
-            "truth": triples[:, TRUTH],
-            "person": faces.table["person"].to_numpy()[triples[:, TARGET]],
-            "from": faces.table["expression"].to_numpy()[triples[:, TARGET]],
-            "to": faces.table["expression"].to_numpy()[triples[:, SOURCE]],
-        }
-    )
-    return pd.concat([about, rows], axis=1)
 
 
 def summarise(pairs: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:

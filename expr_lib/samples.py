@@ -30,6 +30,23 @@ def may_drive(table: pd.DataFrame, source_gaze: str) -> NDArray[np.bool_]:
     return (table["gaze"].to_numpy() == "frontal") | (source_gaze == "any")
 
 
+def name_pairs(table: pd.DataFrame, triples: NDArray[np.int64]) -> pd.DataFrame:
+    """What triples (M, 3) of a table's rows are: the rows of source, target and truth, the target's
+    person, and the expression that it goes `from` and `to`."""
+    source, target, truth = triples.T
+    expressions = table["expression"].to_numpy()
+    return pd.DataFrame(
+        {
+            "source": source,
+            "target": target,
+            "truth": truth,
+            "person": table["person"].to_numpy()[target],
+            "from": expressions[target],
+            "to": expressions[source],
+        }
+    )
+
+
 class TransferSamples:
     """Triples (source, target, truth) among some photos of a table, as choice [14] says.
 

@@ -25,6 +25,7 @@ from expr_lib.methods.painting import Painter
 from expr_lib.methods.recognising import RecognisingLearner
 from expr_lib.methods.tensors import LAYOUT, build_adam, build_generator, join, to_tensor
 from expr_lib.models.patchgan import PatchGAN
+from expr_lib.pointset import find_photos
 from expr_lib.processes import choose_device
 from expr_lib.samples import TRUTH
 from expr_lib.splits import Split
@@ -37,20 +38,13 @@ settings' weights. Our choice: the cycle's is CycleGAN's."""
 def neutral_rows(faces: FaceSet, rows: np.ndarray) -> np.ndarray:
     """For each face of the set the row of the same person's neutral one, to the same camera with
     the same gaze if there is one, among some rows; -1 where there is none. (N,) int64."""
-    table = faces.table
-    known = table.iloc[np.sort(rows)]
-    neutral = known[known["expression"] == "neutral"]
+    table, rows = faces.table, np.sort(rows)
+    known = table.iloc[rows]
     found = np.full(len(table), -1, np.int64)
     for columns in (["person"], ["person", "yaw"], ["person", "yaw", "gaze"]):
-        first = {key: row for row, key in _keys(neutral, columns)[::-1]}
-        for row, key in _keys(table, columns):
-            found[row] = first.get(key, found[row])
+        place = find_photos(known, table[columns].assign(expression="neutral"))
+        found = np.where(place < 0, found, rows[place])
     return found
-
-
-def _keys(table, columns: list[str]) -> list[tuple[int, tuple]]:  # type: ignore[no-untyped-def,type-arg]
-    values = table[columns].itertuples(index=False, name=None)
-    return list(zip(table.index.tolist(), values, strict=True))
 
 
 class G2Learner(RecognisingLearner):

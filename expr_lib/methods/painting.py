@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -51,10 +52,13 @@ def label_planes(words: np.ndarray | None, size: int, device: torch.device) -> T
     words   (N,) expressions
     raises  BadSetting when they are unknown
     """
-    codes = label_codes(words)
-    planes = torch.full((len(codes), len(EXPRESSIONS), 1, 1), -1.0)
-    planes[np.arange(len(codes)), codes] = 1.0
-    return planes.to(device).expand(-1, -1, size, size)
+    return code_planes(torch.from_numpy(label_codes(words)).to(device), size)
+
+
+def code_planes(codes: Tensor, size: int) -> Tensor:
+    """The same of places (N,) int64 among the eight."""
+    planes = F.one_hot(codes, len(EXPRESSIONS)).float() * 2 - 1
+    return planes[:, :, None, None].expand(-1, -1, size, size)
 
 
 def label_codes(words: np.ndarray | None) -> np.ndarray:

@@ -13,7 +13,13 @@ from expr_lib.config import RunSettings
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.fusion import LandmarkFusion
-from expr_lib.methods.painting import Painter, PaintingLearner, label_codes, label_planes
+from expr_lib.methods.painting import (
+    Painter,
+    PaintingLearner,
+    code_planes,
+    label_codes,
+    label_planes,
+)
 from expr_lib.methods.tensors import join, to_tensor
 from expr_lib.models.stargan import StarDiscriminator, StarGenerator, gradient_penalty
 from expr_lib.photos import EXPRESSIONS
@@ -60,11 +66,6 @@ class StarLearner(PaintingLearner):
             self.codes[rows[:, SOURCE]],
         )
 
-    def _planes(self, codes: Tensor) -> Tensor:
-        planes = F.one_hot(codes, len(EXPRESSIONS)).float() * 2 - 1
-        size = self.run.size
-        return planes[:, :, None, None].expand(-1, -1, size, size)
-
     def _learn(self, *batch: Tensor) -> dict[str, Tensor]:
         parts = list(zip(*(each.chunk(CRITIC_STEPS) for each in batch), strict=True))
         told: list[dict[str, Tensor]] = [self._teach_critic(*part) for part in parts]
@@ -72,10 +73,8 @@ class StarLearner(PaintingLearner):
         return means | self._teach_generator(*parts[-1])
 
     def _paint(self, photos: Tensor, wanted: Tensor) -> Tensor:
-        planes = F.one_hot(wanted, len(EXPRESSIONS)).float() * 2 - 1
-        planes = planes[:, :, None, None].expand(-1, -1, self.run.size, self.run.size)
         with self.autocast():
-            return self.generator(join(photos, planes)).float()
+            return self.generator(join(photos, code_planes(wanted, self.run.size))).float()
 
     def _teach_critic(self, photos: Tensor, shown: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
