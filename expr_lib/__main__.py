@@ -240,6 +240,21 @@ def transfer(
     print(f"{out}: {made.result.shape[1]} x {made.result.shape[0]} pixels")
 
 
+def export(run: Path, out: Path) -> None:
+    """Write a run's model alone, in half precision: a folder of some megabytes that
+    `transfer --run` reads.
+
+    Args:
+        run: run folder with a finished model
+        out: folder to write to
+    """
+    from expr_lib.runs import Run
+
+    Run.open(run).export(out)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{out}: {size / 1e6:.1f} MB")
+
+
 def reproduce(
     preset: str = "laptop",
     source: str = "synthetic",
@@ -373,6 +388,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
         train,
         evaluate,
         transfer,
+        export,
         reproduce,
         compare,
         diff,

@@ -301,6 +301,20 @@ class Run:
             )
         return self.method.load(folder, self.settings)
 
+    def export(self, out: Path) -> None:
+        """Write the finished model alone, in half precision: a small run folder to use and to give
+        away, with `run.json` and `transfer/model.safetensors`.
+
+        raises  BrokenCheckpoint when training has not finished; OutputExists when `out` holds
+                something; OutputFailed
+        """
+        model = self.trained_model()
+        if any(Path(out).glob("*")):
+            raise OutputExists(f"{out} holds something already; choose another --out")
+        model.save(out / "transfer", half=True)
+        card = self._known_card() | {"faces": None, "root": None}  # other machines have no such
+        write_json(out / "run.json", card)
+
     @contextmanager
     def stage(
         self, name: str, inputs: dict[str, Any], replace: bool = False

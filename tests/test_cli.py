@@ -115,6 +115,39 @@ def test_synthesize_refuses_what_cannot_be_drawn(
     assert not out.exists()
 
 
+def test_an_exported_model_is_small_and_paints_the_same(
+    run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = tmp_path / "alone"
+    assert main(["export", "--run", str(run), "--out", str(alone)]) == 0
+    assert f"{alone}: " in capsys.readouterr().out
+    files = sorted(path.relative_to(alone).as_posix() for path in alone.rglob("*.*"))
+    assert files == ["run.json", "transfer/model.safetensors"]
+    sizes = [(f / "transfer" / "model.safetensors").stat().st_size for f in (run, alone)]
+    assert sizes[1] < 0.6 * sizes[0]
+    pictures = []
+    for folder in (run, alone):
+        out = tmp_path / f"{folder.name}.png"
+        assert main(transfer_command(photo, photo, out, folder)) == 0
+        pictures.append(np.asarray(Image.open(out)).astype(int))
+    assert np.ptp(pictures[0]) > 0
+    assert np.abs(pictures[0] - pictures[1]).max() <= 2
+    line = fails(["export", "--run", str(run), "--out", str(alone)], capsys)
+    assert "holds something already" in line
+    assert "holds no finished model" in fails(
+        ["export", "--run", str(unfinished(run, tmp_path)), "--out", str(tmp_path / "x")], capsys
+    )
+    assert not (tmp_path / "x").exists()
+
+
+def unfinished(run: Path, folder: Path) -> Path:
+    """A run folder whose model is missing."""
+    other = folder / "unfinished"
+    other.mkdir()
+    shutil.copy(run / "run.json", other)
+    return other
+
+
 def test_evaluate_writes_table_and_figures(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--run", str(run)]) == 0
     text = capsys.readouterr().out

@@ -168,13 +168,18 @@ class Painter(Method):
         given = torch.as_tensor(points, dtype=torch.float32, device=self.device)
         return draw_landmarks(given, self.settings.size, style=style)
 
-    def save(self, folder: Path) -> None:
-        """Write Φ and the networks as one `model.safetensors`. Raises OutputFailed."""
+    def save(self, folder: Path, half: bool = False) -> None:
+        """Write Φ and the networks as one `model.safetensors`. Raises OutputFailed.
+
+        half  weights in half precision, half the size: the pictures differ by what nobody sees
+        """
         tensors = {
             f"{part}/{name}": value.detach().cpu().contiguous()
             for part, module in (("fusion", self.fusion.network), *self.networks.items())
             for name, value in module.state_dict().items()
         }
+        if half:  # not the statistics of BatchNorm, which may be large
+            tensors = {n: v.half() if v.ndim > 1 else v for n, v in tensors.items()}
         save_tensors(folder / MODEL, tensors, {"size": json.dumps(self.settings.size)})
 
     @classmethod
