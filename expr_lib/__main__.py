@@ -219,24 +219,32 @@ def transfer(
     source_face: int | None = None,
 ) -> None:
     """Put the source photo's expression on the target photo's face: the aligned crop, at the
-    model's size.
+    model's size, in a file that says that it is generated.
 
     Args:
         source: photo that gives the expression
         target: photo that gives the person
-        out: picture to write
+        out: picture to write; .png, .jpg and .webp carry the mark (IPTC's DigitalSourceType),
+            others cannot
         run: run folder with a finished model
         face: which face where a photo shows several, 1 is the largest
         source_face: the same for the source alone
     """
-    from expr_lib.transfer import ExpressionTransfer, format_of, write_picture
+    from expr_lib.marking import MARKED_FORMATS
+    from expr_lib.transfer import ExpressionTransfer, format_of
 
-    format_of(out)  # a name that cannot be written is said before the work
+    picture_format = format_of(out)  # a name that cannot be written is said before the work
     model = ExpressionTransfer.load(run)
     made = model(source, target, source_face if source_face is not None else face, face)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
-    write_picture(out, made.result)
+    made.write(out)
+    if picture_format not in MARKED_FORMATS:
+        print(
+            f"note: {out} does not say that it is generated, since {picture_format} files are "
+            "written without a mark; choose .png, .jpg or .webp",
+            file=sys.stderr,
+        )
     print(f"{out}: {made.result.shape[1]} x {made.result.shape[0]} pixels")
 
 

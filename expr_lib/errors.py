@@ -13,6 +13,10 @@ class UnreadablePhoto(ExprLibError):
     """A file that is missing, empty, truncated or no photo at all."""
 
 
+class BrokenMark(ExprLibError):
+    """A picture whose file says something about its origin that cannot be read."""
+
+
 class NoFaceFound(ExprLibError):
     """A photo in which the detector finds no face, or not the face that was asked for."""
 

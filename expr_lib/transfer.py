@@ -9,9 +9,11 @@ from PIL import Image
 
 from expr_lib.alignment import align
 from expr_lib.errors import BadSetting, NoFaceFound
-from expr_lib.files import whole_file
+from expr_lib.files import file_sha256, whole_file
 from expr_lib.landmarks import find_landmarks
+from expr_lib.marking import Provenance, mark_options
 from expr_lib.methods.base import FaceBatch
+from expr_lib.methods.fusion import MODEL
 from expr_lib.methods.painting import Painter
 from expr_lib.photos import read_photo
 from expr_lib.runs import Run
@@ -23,24 +25,38 @@ class Transfer:
 
     source, target, result  (H, W, 3) uint8, aligned crops at the model's size
     notes                   what the user should know, such as that a photo shows several faces
+    provenance              the mark that a file of the result carries
     """
 
     source: np.ndarray
     target: np.ndarray
     result: np.ndarray
     notes: tuple[str, ...]
+    provenance: Provenance
+
+    def write(self, path: Path) -> None:
+        """Write the result with its mark, see `write_picture`. Raises BadSetting, OutputFailed."""
+        write_picture(path, self.result, self.provenance)
 
 
 class ExpressionTransfer:
-    """A trained model ready for photos."""
+    """A trained model ready for photos.
 
-    def __init__(self, model: Painter) -> None:
+    version  what the mark of its pictures says about it: its run, and which weights
+    """
+
+    def __init__(self, model: Painter, version: str = "") -> None:
         self.model = model
+        self.provenance = Provenance(model.title, version)
 
     @classmethod
     def load(cls, run: Path) -> Self:
         """The model of a run folder. Raises BrokenCheckpoint."""
-        return cls(Run.open(run).trained_model())
+        job = Run.open(run)
+        model = job.trained_model()
+        # the folder's name without its path: the picture goes to others
+        weights = file_sha256(job.folder / "transfer" / MODEL)[:16]
+        return cls(model, f"run {job.folder.resolve().name}, weights {weights}")
 
     def __call__(
         self,
@@ -59,7 +75,8 @@ class ExpressionTransfer:
         target_batch, target_notes = self._face(Path(target), target_face)
         result = self.model.generate(source_batch, target_batch)[0]
         notes = (*source_notes, *target_notes)
-        return Transfer(source_batch.photos[0], target_batch.photos[0], result, notes)
+        shown = source_batch.photos[0], target_batch.photos[0]
+        return Transfer(*shown, result, notes, self.provenance)
 
     def _face(self, path: Path, rank: int | None) -> tuple[FaceBatch, list[str]]:
         if rank is not None and rank < 1:
@@ -80,12 +97,18 @@ class ExpressionTransfer:
         return FaceBatch(crop[None], points[None].astype(np.float32)), notes
 
 
-def write_picture(path: Path, photo: np.ndarray) -> None:
-    """Write a photo (H, W, 3) uint8 in one step, in the format of its suffix. Raises BadSetting,
-    OutputFailed."""
+def write_picture(path: Path, photo: np.ndarray, provenance: Provenance | None = None) -> None:
+    """Write a photo in one step, in the format of its suffix.
+
+    photo       (H, W, 3) uint8
+    provenance  the mark that a PNG, JPEG or WebP file then carries; other formats are written
+                without one
+    raises      BadSetting, OutputFailed
+    """
     picture_format = format_of(path)
+    mark = {} if provenance is None else mark_options(picture_format, provenance)
     with whole_file(path) as temporary:
-        Image.fromarray(photo).save(temporary, format=picture_format)
+        Image.fromarray(photo).save(temporary, format=picture_format, **mark)
 
 
 def format_of(path: Path) -> str:

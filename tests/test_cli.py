@@ -15,7 +15,8 @@ from PIL import Image
 
 from expr_lib.__main__ import main
 from expr_lib.checkpoints import CHECKPOINTS, read_tensors
-from expr_lib.files import only_one, read_json, write_json
+from expr_lib.files import file_sha256, only_one, read_json, write_json
+from expr_lib.marking import EDITED_BY_A_MODEL, provenance_of
 
 SETTINGS = [
     "threads=1",
@@ -229,6 +230,26 @@ def test_transfer_writes_the_aligned_crop(run: Path, photo: Path, tmp_path: Path
     with Image.open(out) as picture:
         assert picture.size == (64, 64)
         assert picture.mode == "RGB"
+
+
+@pytest.mark.parametrize("name", ["result.png", "result.jpg", "result.webp"])
+def test_what_transfer_writes_says_that_it_is_generated(
+    name: str, run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(transfer_command(photo, photo, tmp_path / name, run)) == 0
+    assert "without a mark" not in capsys.readouterr().err
+    found = provenance_of(tmp_path / name)
+    assert found is not None and found.source_type == EDITED_BY_A_MODEL
+    assert found.system == "the paper's model"
+    weights = file_sha256(run / "transfer" / "model.safetensors")
+    assert found.version == f"run {run.name}, weights {weights[:16]}"
+
+
+def test_transfer_says_when_a_format_takes_no_mark(
+    run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(transfer_command(photo, photo, tmp_path / "result.bmp", run)) == 0
+    assert "result.bmp does not say that it is generated" in capsys.readouterr().err
 
 
 def test_run_card_says_what_was_run(run: Path) -> None:
