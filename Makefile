@@ -13,7 +13,7 @@ STAMP := $(VENV)/.setup-done
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test reproduce lab bench clean
+.PHONY: help setup lint test reproduce book lab bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,8 @@ test: lint ## lint, the tests, then every notebook from an empty data folder
 
 reproduce: $(STAMP) ## the whole run: PRESET=smoke, laptop (default), colab or paper; more options in ARGS
 	$(PY) -m expr_lib reproduce --preset $(PRESET) $(ARGS)
+
+book: reproduce ## the same: its report lists the chapters as pages to read, pictures inside
 
 lab: $(STAMP) ## open the chapters in JupyterLab
 	$(PY) -m jupyterlab notebooks

@@ -214,7 +214,7 @@ def transfer(
     source: Path,
     target: Path,
     out: Path,
-    run: Path,
+    run: Path | None = None,
     face: int | None = None,
     source_face: int | None = None,
 ) -> None:
@@ -226,15 +226,18 @@ def transfer(
         target: photo that gives the person
         out: picture to write; .png, .jpg and .webp carry the mark (IPTC's DigitalSourceType),
             others cannot
-        run: run folder with a finished model
+        run: run folder with a finished model; without it the small model that comes with the
+            library, which has learnt from drawn faces alone
         face: which face where a photo shows several, 1 is the largest
         source_face: the same for the source alone
     """
     from expr_lib.marking import MARKED_FORMATS
-    from expr_lib.transfer import ExpressionTransfer, format_of
+    from expr_lib.transfer import SHIPPED, ExpressionTransfer, format_of
 
     picture_format = format_of(out)  # a name that cannot be written is said before the work
-    model = ExpressionTransfer.load(run)
+    if run is None:
+        print("note: this model has learnt from drawn faces alone, see --run", file=sys.stderr)
+    model = ExpressionTransfer.load(run or SHIPPED)
     made = model(source, target, source_face if source_face is not None else face, face)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -13,6 +13,10 @@ from expr_lib.processes import choose_device
 ROOT = Path(__file__).resolve().parents[1]
 """Where the library's checkout is."""
 
+REPOSITORY = "https://github.com/expr-lib/expr-lib"
+"""Where it is published. A fork changes this line, and the badge and set-up cell of every notebook,
+which a test compares with it."""
+
 
 def describe_device() -> str:
     """The device that networks run on, with its name."""

@@ -2,6 +2,8 @@
 gathers what they made."""
 
 import base64
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from expr_lib.errors import ExprLibError, SourceError
 from expr_lib.evaluation import FIGURES
 from expr_lib.files import only_one, write_text
 from expr_lib.folds import cross_validate
-from expr_lib.provenance import ROOT
+from expr_lib.provenance import REPOSITORY, ROOT
 from expr_lib.runs import Run
 
 
@@ -97,8 +99,33 @@ def _run_chapter(chapter: Path, folder: Path, parameters: dict[str, Any]) -> Non
             f"chapter {chapter.name} stopped with {error.ename}: {lines[0]} (executed as far as "
             f"that in {executed}); mend the cause and run the same command again"
         ) from None
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(executed, 4))
-    write_text(folder / "chapters" / f"{chapter.stem}.html", page)
+    write_text(folder / "chapters" / f"{chapter.stem}.html", as_page(executed, chapter))
+
+
+def as_page(executed: Path, chapter: Path) -> str:
+    """An executed chapter as one HTML page to read, its pictures inside.
+
+    Links to other chapters lead to their pages, those to other files to the repository.
+    """
+    notebook = nbformat.read(executed, 4)
+    pages = {f"{other.stem}.ipynb": f"{other.stem}.html" for other in chapters()}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = _LINK.sub(lambda link: _elsewhere(link, pages), cell["source"])
+    resources = {"metadata": {"path": str(chapter.parents[1]), "name": chapter.stem}}
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources)
+    return str(page)
+
+
+_LINK = re.compile(r"(!?\[[^\]]*\])\(([^):#\s]+)\)")  # of files, not addresses
+
+
+def _elsewhere(link: re.Match[str], pages: dict[str, str]) -> str:
+    text, path = link.groups()
+    if path in pages:
+        return f"{text}({pages[path]})"
+    inside = os.path.normpath(f"notebooks/{path}")
+    return f"{text}({inside if text[0] == '!' else f'{REPOSITORY}/blob/main/{inside}'})"
 
 
 _TEMPLATE = """<!doctype html>

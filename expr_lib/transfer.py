@@ -18,19 +18,26 @@ from expr_lib.methods.painting import Painter
 from expr_lib.photos import read_photo
 from expr_lib.runs import Run
 
+SHIPPED = Path(__file__).parent / "shipped"
+
 
 @dataclass(frozen=True)
 class Transfer:
     """One transfer.
 
-    source, target, result  (H, W, 3) uint8, aligned crops at the model's size
-    notes                   what the user should know, such as that a photo shows several faces
-    provenance              the mark that a file of the result carries
+    source, target, result        (H, W, 3) uint8, aligned crops at the model's size
+    source_points, target_points  (68, 2) landmarks that were found, crop widths
+    fused_points                  (68, 2) those that the result should have, Eq. 1
+    notes                         what the user should know, such as of a photo of several people
+    provenance                    the mark that a file of the result carries
     """
 
     source: np.ndarray
     target: np.ndarray
     result: np.ndarray
+    source_points: np.ndarray
+    target_points: np.ndarray
+    fused_points: np.ndarray
     notes: tuple[str, ...]
     provenance: Provenance
 
@@ -50,8 +57,9 @@ class ExpressionTransfer:
         self.provenance = Provenance(model.title, version)
 
     @classmethod
-    def load(cls, run: Path) -> Self:
-        """The model of a run folder. Raises BrokenCheckpoint."""
+    def load(cls, run: Path = SHIPPED) -> Self:
+        """The model of a run folder, or the small one that comes with the library, which has learnt
+        from drawn faces alone. Raises BrokenCheckpoint."""
         job = Run.open(run)
         model = job.trained_model()
         # the folder's name without its path: the picture goes to others
@@ -71,12 +79,18 @@ class ExpressionTransfer:
                                   takes the largest
         raises                    UnreadablePhoto, NoFaceFound, BadSetting
         """
-        source_batch, source_notes = self._face(Path(source), source_face)
-        target_batch, target_notes = self._face(Path(target), target_face)
-        result = self.model.generate(source_batch, target_batch)[0]
-        notes = (*source_notes, *target_notes)
-        shown = source_batch.photos[0], target_batch.photos[0]
-        return Transfer(*shown, result, notes, self.provenance)
+        one, source_notes = self._face(Path(source), source_face)
+        other, target_notes = self._face(Path(target), target_face)
+        return Transfer(
+            source=one.photos[0],
+            target=other.photos[0],
+            result=self.model.generate(one, other)[0],
+            source_points=one.points[0],
+            target_points=other.points[0],
+            fused_points=self.model.fuse(one, other)[0],
+            notes=(*source_notes, *target_notes),
+            provenance=self.provenance,
+        )
 
     def _face(self, path: Path, rank: int | None) -> tuple[FaceBatch, list[str]]:
         if rank is not None and rank < 1:

@@ -17,6 +17,10 @@ from expr_lib.__main__ import main
 from expr_lib.checkpoints import CHECKPOINTS, read_tensors
 from expr_lib.files import file_sha256, only_one, read_json, write_json
 from expr_lib.marking import EDITED_BY_A_MODEL, provenance_of
+from expr_lib.measuring import find_again
+from expr_lib.metrics import landmark_error
+from expr_lib.sources.synthetic import Person, expression_units, render
+from expr_lib.transfer import SHIPPED, ExpressionTransfer
 
 SETTINGS = [
     "threads=1",
@@ -139,6 +143,29 @@ def test_an_exported_model_is_small_and_paints_the_same(
         ["export", "--run", str(unfinished(run, tmp_path)), "--out", str(tmp_path / "x")], capsys
     )
     assert not (tmp_path / "x").exists()
+
+
+def test_the_model_that_comes_along_moves_a_face(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target, out = (tmp_path / f"{name}.png" for name in ("source", "target", "out"))
+    for path, number, word in ((source, 7_000_001, "surprised"), (target, 7_000_002, "neutral")):
+        drawn = render(Person(number), expression_units(word), size=256)
+        Image.fromarray(drawn.image).save(path)
+    pair = ["--source", str(source), "--target", str(target), "--out", str(out)]
+    assert main(["transfer", *pair]) == 0
+    assert "has learnt from drawn faces alone" in capsys.readouterr().err
+    made = ExpressionTransfer.load()(source, target)
+    assert np.array_equal(np.asarray(Image.open(out)), made.result)
+    before, after = (
+        landmark_error(points, made.fused_points)
+        for points in (made.target_points, find_again(made.result))
+    )
+    assert after < 0.9 * before
+    size = sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file())
+    assert size < 10e6
+    card = read_json(SHIPPED / "run.json")
+    assert card["root"] is None and card["faces"] is None  # no folder of the machine that made it
 
 
 def unfinished(run: Path, folder: Path) -> Path:

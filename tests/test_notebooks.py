@@ -15,6 +15,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from expr_lib.provenance import REPOSITORY
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
@@ -23,8 +25,7 @@ ALL = sorted({*NOTEBOOKS.glob("*.ipynb"), *SOLUTIONS})
 NUMBERED = [*CHAPTERS, *SOLUTIONS]
 
 PARAMETERS = ["preset", "source", "root", "run", "overrides"]
-REPOSITORY = "https://github.com/expr-lib/expr-lib"
-COLAB = "https://colab.research.google.com/github/expr-lib/expr-lib/blob/main/"
+COLAB = f"https://colab.research.google.com/github/{REPOSITORY.split('github.com/')[1]}/blob/main/"
 LONGEST_CELL, LONGEST_CLASS = 25, 40  # lines
 LONGEST_SETUP = 15  # lines that are not blank
 LARGEST_FILE = 100_000  # bytes
@@ -190,6 +191,16 @@ def link_faults(notebook: Notebook, folder: Path) -> list[str]:
     return faults
 
 
+def picture_faults(notebook: Notebook) -> list[str]:
+    """Whoever cannot see a picture is told what it shows."""
+    text = "\n".join(cells(notebook, "markdown"))
+    found = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text)
+    # the badge is a picture inside a link
+    return [f"no words for {path}" for alt, path in found if len(alt.split()) < 3] + [
+        "a picture as HTML, which may lack words" for _ in re.findall(r"<img ", text)
+    ]
+
+
 def share_faults(notebook: Notebook) -> list[str]:
     """About as much is said as is computed."""
     share = len(cells(notebook, "markdown")) / len(notebook["cells"])
@@ -240,8 +251,8 @@ def test_the_file_is_valid_small_and_holds_no_results(path: Path) -> None:
 
 
 @named(ALL)
-def test_links_inside_the_repository_lead_somewhere(path: Path) -> None:
-    assert link_faults(read(path), path.parent) == []
+def test_links_lead_somewhere_and_pictures_have_words(path: Path) -> None:
+    assert link_faults(read(path), path.parent) + picture_faults(read(path)) == []
 
 
 @named(NUMBERED)
@@ -249,6 +260,28 @@ def test_it_begins_like_all_the_others(path: Path) -> None:
     notebook, setup = read(path), cells(read(CHAPTERS[0]), "code")[1]
     faults = parameter_faults(notebook) + setup_faults(notebook, setup)
     assert faults + heading_faults(notebook, path.name[:2]) == []
+
+
+def test_every_part_of_the_paper_has_a_home() -> None:
+    """README's map: the section that it names is there, and it speaks of that equation, table or
+    figure."""
+    parts = [("Eq.", 9), ("Table", 4), ("Figure", 6)]
+    wanted = {f"{kind} {i}" for kind, count in parts for i in range(1, count + 1)}
+    rows = re.findall(
+        r"^\| ([^|]+) \| \[\d\d\]\((notebooks/[^)]+)\), (.+) \|$",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    found = []
+    for what, path, section in rows:
+        text = "\n".join(cell["source"] for cell in read(ROOT / path)["cells"])
+        begin = text.index(f"## {section}\n")
+        told = text[begin : text.find("\n## ", begin)]
+        for kind, number in re.findall(r"(Eq\.|Table|Figure) (\d)", what):
+            found.append(f"{kind} {number}")
+            listed = rf"{kind}s? (\d(, | and | to ))*{number}\b"
+            assert re.search(listed, told) or f"tag{{{number}}}" in told, (what, section)
+    assert sorted(found) == sorted(wanted)
 
 
 def test_the_set_up_cell_is_short_and_never_installs_torch() -> None:
@@ -398,6 +431,11 @@ def break_own_address(notebook: Notebook) -> list[str]:
     return link_faults(notebook, NOTEBOOKS)
 
 
+def show_without_words(notebook: Notebook) -> list[str]:
+    notebook["cells"][0]["source"] += "\n\n![grid](../docs/grid.jpg)"
+    return picture_faults(notebook)
+
+
 def fall_silent(notebook: Notebook) -> list[str]:
     kept = notebook["cells"]
     notebook["cells"] = [cell for cell in kept if cell["cell_type"] == "code"] + kept[:1]
@@ -428,6 +466,7 @@ DOCTORS: list[tuple[Callable[[Notebook], list[str]], str]] = [
     (add_slider, "live widget"),
     (break_link, "99_missing"),
     (break_own_address, "missing.md"),
+    (show_without_words, "no words for ../docs/grid.jpg"),
     (fall_silent, "markdown"),
 ]
 

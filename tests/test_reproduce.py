@@ -6,13 +6,15 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
 
 from expr_lib import reproduce as book
 from expr_lib.__main__ import main
 from expr_lib.config import load_settings
 from expr_lib.faceset import FaceSet
 from expr_lib.files import read_json
+from expr_lib.provenance import REPOSITORY
 from expr_lib.runs import Run
 
 LONDON = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "london"
@@ -78,6 +80,7 @@ def chapter(folder: Path, name: str, *cells: str) -> Path:
     notebook = new_notebook(cells=[parameters, *(new_code_cell(cell) for cell in cells)])
     notebook.metadata["language_info"] = {"name": "python"}
     path = folder / name
+    folder.mkdir(exist_ok=True)
     nbformat.write(notebook, path)
     return path
 
@@ -95,6 +98,27 @@ def test_a_chapter_that_fails_is_named(
         book.reproduce(job, [])
     assert (tmp_path / "run" / "chapters" / "01_good.html").is_file()
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_page_is_read_without_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "docs" / "dot.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (2, 2)).save(picture)
+    first, second = (chapter(tmp_path / "notebooks", f"0{i}_a.ipynb", "1 + 1") for i in (1, 2))
+    notebook = nbformat.read(first, 4)
+    links = "[on](02_a.ipynb) [solved](solutions/01_a.ipynb) [all](../tests) [far](https://a.org/b)"
+    notebook.cells.insert(0, new_markdown_cell(f"{links} ![a dot](../docs/dot.png)"))
+    nbformat.write(notebook, first)
+    monkeypatch.setattr(book, "chapters", lambda: [first, second])
+    page = book.as_page(first, first)
+    assert 'href="02_a.html"' in page
+    assert f'href="{REPOSITORY}/blob/main/notebooks/solutions/01_a.ipynb"' in page
+    assert f'href="{REPOSITORY}/blob/main/tests"' in page
+    assert 'href="https://a.org/b"' in page
+    assert '<img alt="a dot" src="data:image/png;base64,' in page
+    assert "dot.png" not in page
 
 
 def test_overrides_reach_the_chapters(
