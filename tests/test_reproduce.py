@@ -149,8 +149,14 @@ def test_markdown_tables_become_html_and_nothing_else_does() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("layout", "people"), [("rafd", 6), ("ckplus", 10)])
 def test_the_book_runs_on_the_layouts_of_the_licensed_sets(
-    layout: str, people: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    layout: str,
+    people: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    ours = [one for one in book.chapters() if not one.stem.startswith("00")]  # has faces of its own
+    monkeypatch.setattr(book, "chapters", lambda: ours)
     root, run = tmp_path / "photos", tmp_path / "run"
     drawing = ["synthesize", "--layout", layout, "--people", str(people), "--out", str(root)]
     assert main([*drawing, "--size", "96"]) == 0
