@@ -23,17 +23,20 @@ SHORT += ["comparison.images=16", "comparison.methods=controls,cgan,paper,no_fus
 
 
 @pytest.mark.long
-def test_the_book_runs_in_one_command(
+def test_chapters_run_in_one_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     command = ["reproduce", "--preset", "smoke", "--run", str(run), "--set", *SHORT]
+    # all of them run in the test of the layouts
+    some = [one for one in book.chapters() if one.stem[:2] in ("01", "03", "04")]
+    monkeypatch.setattr(book, "chapters", lambda: some)
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "| copy target |" in said
     assert said.strip().splitlines()[-1] == f"report: {run / 'report.html'}"
     page = (run / "report.html").read_text()
-    for chapter in book.chapters():
+    for chapter in some:
         assert (run / "notebooks" / chapter.name).is_file()
         assert (run / "chapters" / f"{chapter.stem}.html").is_file()
         assert f"chapters/{chapter.stem}.html" in page
@@ -42,8 +45,7 @@ def test_the_book_runs_in_one_command(
     assert '"preset": "smoke"' in html.unescape(page)
     model = run / "transfer" / "model.safetensors"
     before = model.stat().st_mtime_ns
-    network = [one for one in book.chapters() if one.stem == "03_unet_patchgan"]
-    monkeypatch.setattr(book, "chapters", lambda: network)
+    monkeypatch.setattr(book, "chapters", lambda: some[1:2])
     assert main(command) == 0  # again: nothing is trained twice
     assert model.stat().st_mtime_ns == before
     other = [*command, "transfer.images=128"]
