@@ -50,7 +50,7 @@ def write_comparison(run: Run, found: Comparison) -> str:
     own, rivals = faces_shown(s, run.split())
     texts += [
         "Stage 1 alone: error of the fused landmarks to the truth's, on the same pairs. "
-        f"Faces shown: {own:,} to the run's Φ, {rivals:,} to Φ as printed and to the converter.\n",
+        f"Faces shown: {own:,} to Φ of the run, {rivals:,} to Φ as printed and to the converter.\n",
         fusion_as_markdown(fusion, run.faces().layout),
         beside_printed(table, _titles(found), _conditions(run, found)),
     ]
