@@ -201,6 +201,15 @@ def picture_faults(notebook: Notebook) -> list[str]:
     ]
 
 
+def outcome_faults(notebook: Notebook, number: str) -> list[str]:
+    """The first cell shows what the chapter comes to, as one tagged cell draws it."""
+    tagged = sum("outcome" in tags(cell) for cell in notebook["cells"])
+    faults = [] if tagged == 1 else [f"{tagged} cells with the tag outcome; one is wanted"]
+    picture = f"](../docs/outcome_{number}.jpg)"
+    shown = picture in notebook["cells"][0]["source"]
+    return faults if shown else [*faults, f"no picture ![...{picture} in the first cell"]
+
+
 def share_faults(notebook: Notebook) -> list[str]:
     """About as much is said as is computed."""
     share = len(cells(notebook, "markdown")) / len(notebook["cells"])
@@ -293,9 +302,10 @@ def test_the_set_up_cell_is_short_and_never_installs_torch() -> None:
 
 
 @named(CHAPTERS)
-def test_a_chapter_has_badge_checks_and_prose(path: Path) -> None:
+def test_a_chapter_has_badge_outcome_checks_and_prose(path: Path) -> None:
     notebook = read(path)
-    assert badge_faults(notebook, path) + check_faults(notebook) + share_faults(notebook) == []
+    faults = badge_faults(notebook, path) + outcome_faults(notebook, path.name[:2])
+    assert faults + check_faults(notebook) + share_faults(notebook) == []
 
 
 @named(SOLUTIONS)
@@ -436,6 +446,17 @@ def show_without_words(notebook: Notebook) -> list[str]:
     return picture_faults(notebook)
 
 
+def show_no_outcome(notebook: Notebook) -> list[str]:
+    notebook["cells"][0]["source"] = "# 01 · Data"
+    return outcome_faults(notebook, "01")
+
+
+def lose_outcome(notebook: Notebook) -> list[str]:
+    for cell in notebook["cells"]:
+        cell["metadata"] = {}
+    return outcome_faults(notebook, "01")
+
+
 def fall_silent(notebook: Notebook) -> list[str]:
     kept = notebook["cells"]
     notebook["cells"] = [cell for cell in kept if cell["cell_type"] == "code"] + kept[:1]
@@ -467,6 +488,8 @@ DOCTORS: list[tuple[Callable[[Notebook], list[str]], str]] = [
     (break_link, "99_missing"),
     (break_own_address, "missing.md"),
     (show_without_words, "no words for ../docs/grid.jpg"),
+    (show_no_outcome, "outcome_01.jpg"),
+    (lose_outcome, "tag outcome"),
     (fall_silent, "markdown"),
 ]
 
