@@ -1,9 +1,11 @@
 """ExprGAN (Ding et al., AAAI 2018): who it is becomes 50 numbers, and a decoder paints that person
 anew with the expression that a label names.
 
-Our reading where it departs: its three stages of training are one; the features of VGG-Face in its
-identity loss, whose weights are not at hand, are those of a small recogniser that learns beside
-the others; at use the strength of the expression is full.
+Our reading where it departs: of its three stages of training the first two, in which codes and
+photos are learnt, are one, and the third, in which photos are also to look real, is the last third
+of the steps; the features of VGG-Face in its identity loss, whose weights are not at hand, are
+those of a small recogniser that learns beside the others; at use the strength of the expression is
+full.
 """
 
 from typing import Self
@@ -38,6 +40,8 @@ LABELS = len(EXPRESSIONS)
 PHOTO, CODE, SMOOTH = 0.01, 0.01, 0.001
 """Weights of both adversarial terms and of the total variation, as published; those of the pixels,
 of the features and of the code that is read back are 1."""
+REFINED_FROM = 2 / 3
+"""Share of the steps after which photos and codes are judged, and the total variation counts."""
 
 
 class ExprLearner(RecognisingLearner):
@@ -72,8 +76,12 @@ class ExprLearner(RecognisingLearner):
         rows = torch.from_numpy(triples[:, TRUTH]).to(self.device)
         return self.photo(triples[:, TRUTH], mirrored), self.codes[rows], self.persons[rows]
 
+    def _draw(self, step: int) -> tuple[Tensor, ...]:
+        refined = torch.tensor(float(step >= REFINED_FROM * self.steps), device=self.device)
+        return *super()._draw(step), refined
+
     def _learn(self, *batch: Tensor) -> dict[str, Tensor]:
-        photos, labels, persons = batch
+        photos, labels, persons, refined = batch
         strength = torch.rand(len(labels), LABELS * ENTRIES, device=self.device)
         code = expression_code(labels, LABELS, strength)
         with self.autocast():
@@ -81,7 +89,9 @@ class ExprLearner(RecognisingLearner):
             painted = self.modules["decoder"](hidden, code)
         hidden, painted = hidden.float(), painted.float()
         losses = {
-            "discriminator": self._teach_discriminators(photos, painted, labels, hidden),
+            "discriminator": self._teach_discriminators(
+                photos, painted, labels, hidden, code, refined
+            ),
             "recogniser": self.teach_recogniser(photos, persons),
         }
         judges = [self.modules[n] for n in self.modules if n not in ("encoder", "decoder")]
@@ -97,25 +107,33 @@ class ExprLearner(RecognisingLearner):
             "adversarial": generator_loss(logits) + generator_loss(told),
             "variation": _variation(painted),
         }
-        total = losses["l1"] + losses["identity"] + losses["code"]
-        total = total + PHOTO * generator_loss(logits) + CODE * generator_loss(told)
-        self.update("generator", total + SMOOTH * losses["variation"], "encoder", "decoder")
+        look = PHOTO * generator_loss(logits) + CODE * generator_loss(told)
+        look = look + SMOOTH * losses["variation"]
+        total = losses["l1"] + losses["identity"] + losses["code"] + refined * look
+        self.update("generator", total, "encoder", "decoder")
         for judge in judges:
             judge.requires_grad_(True)
         return losses
 
     def _teach_discriminators(
-        self, photos: Tensor, painted: Tensor, labels: Tensor, hidden: Tensor
+        self,
+        photos: Tensor,
+        painted: Tensor,
+        labels: Tensor,
+        hidden: Tensor,
+        code: Tensor,
+        refined: Tensor,
     ) -> Tensor:
+        """Teach what is real, once photos are refined, and all the time to read the code back."""
         drawn = torch.rand_like(hidden) * 2 - 1
         judge, code_judge = (self.modules[f"discriminator_{n}"] for n in ("photo", "code"))
         with self.autocast():
             real, _ = judge(photos, labels)
-            fake, _ = judge(painted.detach(), labels)
+            fake, read = judge(painted.detach(), labels)
             of_codes = discriminator_loss(code_judge(drawn), code_judge(hidden.detach()))
         loss = discriminator_loss(real, fake)
-        names = ("discriminator_photo", "discriminator_code")
-        self.update("discriminators", loss + of_codes, *names)
+        total = F.mse_loss(read.float(), code) + refined * (loss + of_codes)
+        self.update("discriminators", total, "discriminator_photo", "discriminator_code")
         return loss
 
     def painter(self) -> "ExprGAN":
