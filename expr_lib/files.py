@@ -45,6 +45,26 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; it becomes `path`, which is absent or empty, in one
+    step, or not at all.
+
+    raises  OutputFailed
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as aside:
+            made = Path(aside) / path.name
+            made.mkdir()
+            yield made
+            if path.is_dir():
+                path.rmdir()
+            made.rename(path)
+    except OSError as error:
+        raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())

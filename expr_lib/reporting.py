@@ -48,9 +48,10 @@ def write_comparison(run: Run, found: Comparison) -> str:
         files["ranks.csv"] = stability.by_seed
         texts += _stability(found, stability.spread, stability.agreement)
     own, rivals = faces_shown(s, run.split())
+    to_own = f"{own:,} to Φ of the run, " if s.fusion.model == "network" else ""
     texts += [
         "Stage 1 alone: error of the fused landmarks to the truth's, on the same pairs. "
-        f"Faces shown: {own:,} to Φ of the run, {rivals:,} to Φ as printed and to the converter.\n",
+        f"Faces shown: {to_own}{rivals:,} to Φ as printed and to the converter.\n",
         fusion_as_markdown(fusion, run.faces().layout),
         beside_printed(table, _titles(found), _conditions(run, found)),
     ]

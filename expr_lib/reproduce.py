@@ -5,11 +5,17 @@ import base64
 import os
 import re
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from jinja2 import Environment, select_autoescape
 from markupsafe import Markup
 from mistune import create_markdown
@@ -28,6 +34,46 @@ class ChapterFailed(ExprLibError):
     """A notebook that stopped with an error."""
 
     exit_code = 1
+
+
+@dataclass
+class Cost:
+    """What a chapter took this time: minutes, and the most memory, GB, that its processes held."""
+
+    minutes: float = 0.0
+    gigabytes: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.minutes:.1f} min, at most {self.gigabytes:.1f} GB"
+
+
+@contextmanager
+def watch_cost() -> Iterator[Cost]:
+    """Measure the processes that are started inside the block, looking twice a second."""
+    cost, ended, start = Cost(), threading.Event(), time.monotonic()
+
+    def look() -> None:
+        while not ended.wait(0.5):
+            held = sum(map(_held_by, psutil.Process().children(recursive=True)))
+            cost.gigabytes = max(cost.gigabytes, held / 1e9)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield cost
+    finally:
+        ended.set()
+        looking.join()
+        cost.minutes = (time.monotonic() - start) / 60
+
+
+def _held_by(process: psutil.Process) -> int:
+    """Bytes of a process; those that it shares with others count in part where the system says."""
+    try:
+        held = process.memory_full_info()
+    except psutil.Error:  # it has ended, or is not ours to look at
+        return 0
+    return int(getattr(held, "pss", held.uss))
 
 
 def chapters() -> list[Path]:
@@ -58,11 +104,14 @@ def reproduce(run: Run, overrides: list[str], folds: bool = False) -> Path:
             "root": str(run.root) if run.root is not None else "",
             "run": str(run.folder.resolve()),
         }
+        costs = {}
         for chapter in chapters():
-            _run_chapter(chapter, run.folder, parameters)
+            with watch_cost() as costs[chapter.stem]:
+                _run_chapter(chapter, run.folder, parameters)
+            print(f"chapter {chapter.stem}: {costs[chapter.stem]}", flush=True)
         over_folds = cross_validate(run) if folds else ""
         report = run.folder / "report.html"
-        write_text(report, render_report(run, over_folds))
+        write_text(report, render_report(run, costs, over_folds))
     return report
 
 
@@ -151,7 +200,9 @@ figcaption { color: #444; }
 {% endfor %}
 <h2>Chapters, as they ran</h2>
 <ul>
-{% for name in chapters %}<li><a href="chapters/{{ name }}.html">{{ name }}</a></li>{% endfor %}
+{% for name, cost in costs.items() -%}
+<li><a href="chapters/{{ name }}.html">{{ name }}</a>: {{ cost }}</li>
+{% endfor %}
 </ul>
 <h2>Settings and versions</h2>
 <pre>{{ card }}</pre>
@@ -160,10 +211,11 @@ figcaption { color: #444; }
 """
 
 
-def render_report(run: Run, over_folds: str = "") -> str:
+def render_report(run: Run, costs: dict[str, Cost], over_folds: str = "") -> str:
     """The report of a finished run as one page: table, figures, links to the chapters, settings
     and versions.
 
+    costs       what each chapter took
     over_folds  the table of `cross_validate`, Markdown
     """
     folder = run.folder / "evaluation"
@@ -179,7 +231,7 @@ def render_report(run: Run, over_folds: str = "") -> str:
         title=f"Facial expression transfer: preset {run.settings.preset}, source {run.source}",
         table=Markup(table_as_html(f"{markdown}\n{over_folds}")),
         figures=figures,
-        chapters=[chapter.stem for chapter in chapters()],
+        costs=costs,
         card=card,
     )
 

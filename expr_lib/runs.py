@@ -17,7 +17,7 @@ from expr_lib.checkpoints import BEST, CHECKPOINTS
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
-from expr_lib.files import digest, only_one, read_json, write_json, write_text
+from expr_lib.files import digest, only_one, read_json, whole_folder, write_json, write_text
 from expr_lib.methods.catalogue import method_of
 from expr_lib.methods.fusion import LandmarkFusion
 from expr_lib.methods.painting import Painter
@@ -308,12 +308,13 @@ class Run:
         raises  BrokenCheckpoint when training has not finished; OutputExists when `out` holds
                 something; OutputFailed
         """
-        model = self.trained_model()
-        if any(Path(out).glob("*")):
+        model, out = self.trained_model(), Path(out).resolve()
+        if any(out.glob("*")):
             raise OutputExists(f"{out} holds something already; choose another --out")
-        model.save(out / "transfer", half=True)
         card = self._known_card() | {"faces": None, "root": None}  # other machines have no such
-        write_json(out / "run.json", card)
+        with whole_folder(out) as folder:
+            model.save(folder / "transfer", half=True)
+            write_json(folder / "run.json", card)
 
     @contextmanager
     def stage(

@@ -19,6 +19,7 @@ from expr_lib.files import (
     only_one,
     read_json,
     whole_file,
+    whole_folder,
     write_json,
     write_text,
 )
@@ -105,6 +106,26 @@ def test_a_full_disk_leaves_the_old_content_and_says_so(old, monkeypatch, step) 
     assert "\n" not in message
     assert old.read_text() == "old"
     assert _names(old.parent) == ["table.csv"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path) -> None:
+    out = tmp_path / "a" / "out"
+    with pytest.raises(KeyboardInterrupt), whole_folder(out) as folder:
+        (folder / "one").write_text("1")
+        raise KeyboardInterrupt
+    assert _names(out.parent) == []
+    out.mkdir()  # an empty one may be there
+    with whole_folder(out) as folder:
+        (folder / "one").write_text("1")
+        assert _names(out) == []
+    assert _names(out) == ["one"] and _names(out.parent) == ["out"]
+
+
+def test_a_folder_that_is_not_empty_is_never_replaced(tmp_path) -> None:
+    (tmp_path / "theirs").write_text("kept")
+    with pytest.raises(OutputFailed, match="cannot write"), whole_folder(tmp_path) as folder:
+        (folder / "one").write_text("1")
+    assert _names(tmp_path) == ["theirs"]
 
 
 LIMITED = """
