@@ -1,8 +1,8 @@
 """Run every notebook from top to bottom, one pytest call (nbval) each, and say which ones ran.
 
-Chapters run in numeric order and share one data folder; beside them run the solutions, in order,
-with another. Both are empty at the start and removed at the end, so that no earlier run can hide a
-failure.
+They run in lanes, as many at once as there are cores: the chapters up to 04 in numeric order,
+those from 05 on, and the solutions likewise. The notebooks of a lane share one data folder, which
+is empty at the start and removed at the end, so that no earlier run can hide a failure.
 
     python tests/run_notebooks.py                            every notebook
     python tests/run_notebooks.py notebooks/02_fusion.ipynb  only these
@@ -22,6 +22,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("notebooks", "notebooks/solutions")
 CELL_SECONDS = 600
+SECOND_HALF = 5  # chapters from this number on take about as long as those before
 
 
 class Outcome(NamedTuple):
@@ -48,6 +49,11 @@ def all_notebooks(root: Path) -> list[Path]:
     ]
 
 
+def lane_of(path: Path) -> tuple[Path, bool]:
+    """The lane of a notebook: its folder, and the half of the book."""
+    return path.parent, number_first(path)[0] >= SECOND_HALF
+
+
 def run_notebook(path: Path, data: Path) -> Outcome:
     """Run one notebook with `data` as its data folder; pytest's output comes when it has ended."""
     options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
@@ -70,7 +76,7 @@ def run_notebook(path: Path, data: Path) -> Outcome:
 
 
 def run_in_order(notebooks: list[Path]) -> list[Outcome]:
-    """Run notebooks one after the other in a data folder of their own."""
+    """Run the notebooks of a lane one after the other in a data folder of their own."""
     with tempfile.TemporaryDirectory(prefix="expr_lib-notebooks-") as data:
         return [run_notebook(path, Path(data)) for path in notebooks]
 
@@ -82,8 +88,8 @@ def main(arguments: list[str]) -> int:
         print(f"No notebooks under {' or '.join(FOLDERS)}: there is nothing to run.")
         return 1
     start = time.monotonic()
-    lanes = [list(lane) for _, lane in groupby(notebooks, key=lambda path: path.parent)]
-    with ThreadPoolExecutor(len(lanes)) as beside:
+    lanes = [list(lane) for _, lane in groupby(notebooks, key=lane_of)]
+    with ThreadPoolExecutor(min(len(lanes), os.cpu_count() or 1)) as beside:
         outcomes = [outcome for lane in beside.map(run_in_order, lanes) for outcome in lane]
 
     print("\nNotebooks that were run:")

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
 
-from run_notebooks import ROOT, all_notebooks
+from run_notebooks import ROOT, all_notebooks, lane_of
 
 
 def write_notebook(path: Path, *cells: str) -> Path:
@@ -30,6 +31,10 @@ def test_chapters_come_in_numeric_order_and_then_the_solutions(tmp_path: Path) -
     ]
     wanted = ["00_start", "9_a", "10_z", "app", "solutions/00_s"]
     assert found == [f"{name}.ipynb" for name in wanted]
+    lanes = [
+        [path.name[:-6] for path in lane] for _, lane in groupby(all_notebooks(tmp_path), lane_of)
+    ]
+    assert lanes == [["00_start"], ["9_a", "10_z", "app"], ["00_s"]]
 
 
 def test_one_failing_notebook_fails_the_run_and_the_data_folder_goes(tmp_path: Path) -> None:
