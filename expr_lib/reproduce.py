@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import papermill
 import psutil
 from jinja2 import Environment, select_autoescape
@@ -28,6 +29,9 @@ from expr_lib.files import only_one, write_text
 from expr_lib.folds import cross_validate
 from expr_lib.provenance import REPOSITORY, ROOT
 from expr_lib.runs import Run
+
+COSTS = Path("chapters") / "costs.csv"
+"""In a run's folder, what its chapters took when they last ran."""
 
 
 class ChapterFailed(ExprLibError):
@@ -109,6 +113,8 @@ def reproduce(run: Run, overrides: list[str], folds: bool = False) -> Path:
             with watch_cost() as costs[chapter.stem]:
                 _run_chapter(chapter, run.folder, parameters)
             print(f"chapter {chapter.stem}: {costs[chapter.stem]}", flush=True)
+        table = pd.DataFrame.from_dict({name: vars(cost) for name, cost in costs.items()}, "index")
+        write_text(run.folder / COSTS, table.round(2).to_csv(index_label="chapter"))
         over_folds = cross_validate(run) if folds else ""
         report = run.folder / "report.html"
         write_text(report, render_report(run, costs, over_folds))

@@ -48,7 +48,7 @@ def fork(tmp_path: Path) -> str:
     author = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
     for command in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", "fork")):
         told("git", *command, folder=folder)
-    return folder.as_uri()
+    return folder.as_uri().replace("file:///", "file://localhost/")  # pip wants a host
 
 
 @pytest.fixture

@@ -45,6 +45,9 @@ def test_chapters_run_in_one_command(
         assert (run / "chapters" / f"{chapter.stem}.html").is_file()
         assert f'chapters/{chapter.stem}.html">{chapter.stem}</a>: ' in page
         assert re.search(rf"^chapter {chapter.stem}: [\d.]+ min, at most [\d.]+ GB$", said, re.M)
+    costs = pd.read_csv(run / book.COSTS).set_index("chapter")
+    assert list(costs.index) == [chapter.stem for chapter in some]
+    assert (costs > 0).all().all()
     assert page.count("data:image/png;base64,") == 6
     assert "<table>" in page
     assert '"preset": "smoke"' in html.unescape(page)
