@@ -15,6 +15,7 @@ from expr_lib.methods.catalogue import CATALOGUE, Entry, choose, method_of
 from expr_lib.methods.fusion import LandmarkFusion, build_fusion
 from expr_lib.methods.g2gan import neutral_rows
 from expr_lib.methods.painting import PaintingLearner, label_planes
+from expr_lib.models.exprgan import PhotoDiscriminator
 from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.stargan import StarDiscriminator, StarGenerator, gradient_penalty
 from expr_lib.models.unet import UNet
@@ -74,7 +75,7 @@ TARGETS = {
     "pix2pix": (100, {"l1": 0.4}),
     "g2gan": (100, {"l1": 0.5, "cycle": 0.5}),
     "stargan": (60, {"fake_named": 0.8, "cycle": 0.7}),
-    "exprgan": (120, {"l1": 0.7}),
+    "exprgan": (120, {"l1": 0.7, "code": 0.7}),
 }
 
 
@@ -108,7 +109,7 @@ def test_every_row_trains_and_paints_the_same_when_read_back(
     learner = make_learner(entry.name, faces)
     before = {n: m.state_dict() for n, m in learner.modules.items()}
     before = {n: {k: v.clone() for k, v in state.items()} for n, state in before.items()}
-    losses = learner.step(0)
+    losses = learner.step(learner.steps - 1)  # some networks begin late
     assert all(torch.isfinite(loss) for loss in losses.values())
     for name, module in learner.modules.items():
         if name == "discriminator" and not learner.settings.weight_adversarial:
@@ -122,7 +123,8 @@ def test_every_row_trains_and_paints_the_same_when_read_back(
     painted = method.generate(source, target)
     assert painted.shape == (3, 64, 64, 3)
     assert (painted == again.generate(source, target)).all()
-    assert (painted[1] == method.generate(source[1:2], target[1:2])[0]).all()  # no neighbours
+    alone = method.generate(source[1:2], target[1:2])[0].astype(int)
+    assert np.abs(painted[1] - alone).max() <= 1  # no neighbours; sums are rounded otherwise
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "g2gan", "stargan", "exprgan"])
@@ -139,6 +141,22 @@ def test_each_rival_resumes_exactly(name: str, faces: FaceSet, tmp_path: Path) -
     train(resumed, steps=whole.steps, folder=tmp_path / "killed", **options)
     for part, module in whole.modules.items():
         assert_same_weights(module, resumed.modules[part])
+
+
+def test_exprgan_reads_codes_from_the_first_step_and_judges_photos_in_the_last_third(
+    faces: FaceSet,
+) -> None:
+    learner = make_learner("exprgan", faces, "transfer.images=48")
+    judge = learner.modules["discriminator_photo"]
+    assert isinstance(judge, PhotoDiscriminator)
+    moved = []
+    for step in range(learner.steps):
+        before = judge.real.weight.detach().clone(), judge.each.weight.detach().clone()
+        learner.step(step)
+        after = judge.real.weight, judge.each.weight
+        moved.append(tuple(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
+    early = learner.steps * 2 // 3
+    assert moved == [(False, True)] * early + [(True, True)] * (learner.steps - early)
 
 
 def test_only_the_labels_change_what_a_label_driven_method_paints(faces: FaceSet) -> None:
