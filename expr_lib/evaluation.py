@@ -25,8 +25,8 @@ from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET, TRUTH, name_pairs
 from expr_lib.stages import differences, read_stage
-from expr_lib.statistics import interval_over_people, summarise_methods
-from expr_lib.tables import as_markdown, interval_as_text
+from expr_lib.statistics import interval_over_people, means_of_people, summarise_methods
+from expr_lib.tables import as_markdown, interval_as_text, what_is_bold
 
 TABLES = ("pairs.csv", "table.csv", "same_person.csv", "table.md")
 
@@ -104,6 +104,7 @@ def summarise(pairs: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
                     f"minus_{control}": paired.mean,
                     f"minus_{control}_low": paired.low,
                     f"minus_{control}_high": paired.high,
+                    f"minus_{control}_people": len(means_of_people(difference, part["person"])),
                 }
     return pd.DataFrame(rows)
 
@@ -111,10 +112,7 @@ def summarise(pairs: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
 def means_as_markdown(table: pd.DataFrame, pairs: pd.DataFrame, titles: dict[str, str]) -> str:
     """Means with their intervals as a Markdown table, a row a method."""
     found = pairs.groupby("method")["found"].mean()
-    rows = [
-        (title, *_cells(table, name, ("mean", "low", "high")), f"{found[name]:.0%}")
-        for name, title in titles.items()
-    ]
+    rows = [(title, *_cells(table, name), f"{found[name]:.0%}") for name, title in titles.items()]
     return as_markdown(("method", *(m.title for m in MEASURES), "faces found"), rows)
 
 
@@ -123,23 +121,26 @@ def differences_as_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
     rows = []
     for name in titles:
         for control in ("copy", "warp"):
-            columns = (f"minus_{control}", f"minus_{control}_low", f"minus_{control}_high")
-            if control == name or (name, control) == ("copy", "warp") or columns[0] not in table:
+            if control == name or (name, control) == ("copy", "warp"):
+                continue
+            if f"minus_{control}" not in table:
                 continue
             what = f"{titles[name]} minus {titles[control]}"
-            rows.append((what, *_cells(table, name, columns, signed=True)))
+            rows.append((what, *_cells(table, name, control)))
     return as_markdown(("difference", *(m.title for m in MEASURES)), rows)
 
 
-def _cells(
-    table: pd.DataFrame, method: str, columns: tuple[str, str, str], signed: bool = False
-) -> list[str]:
-    """A method's cell in each column of the table."""
+def _cells(table: pd.DataFrame, method: str, control: str = "") -> list[str]:
+    """A method's cell in each column of the table: its means, or its differences to a control."""
     rows = table.set_index(["method", "measure"])
+    less = f"minus_{control}"
+    names = [less, *(f"{less}_{end}" for end in ("low", "high", "people"))]
     found = []
     for m in MEASURES:
-        mean, low, high = (float(rows.loc[(method, m.name), column]) for column in columns)
-        found.append(interval_as_text(mean, low, high, m.decimals, signed))
+        row = rows.loc[(method, m.name)]
+        values = row[names if control else ["mean", "low", "high", "people"]]
+        mean, low, high, people = values.astype(float)
+        found.append(interval_as_text(mean, low, high, m.decimals, bool(control), int(people)))
     return found
 
 
@@ -204,7 +205,7 @@ def _evaluate_into(folder: Path, run: Run, model: Painter, faces: FaceSet) -> Ev
         f"{len(triples)} transfers between {people} {whose} unseen in training, {conditions}; mean "
         "over people [95 % interval].\n",
         means_as_markdown(table, pairs, titles),
-        "Paired differences (same pairs, 95 % interval over people; bold when it excludes 0):\n",
+        f"Paired differences (same pairs, 95 % interval over people; {what_is_bold(people)}):\n",
         differences_as_markdown(table, titles),
         "Noise floor: in the true photos themselves dlib finds the landmarks again with an error "
         f"of {noise_floor(faces, pairs, settings.size, run.jobs):.2f} %.\n",

@@ -16,7 +16,7 @@ from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET
 from expr_lib.statistics import paired_tests, rank_stability, summarise_methods
-from expr_lib.tables import as_latex, as_markdown, interval_as_text
+from expr_lib.tables import as_latex, as_markdown, interval_as_text, what_is_bold
 
 EVERY = tuple(measure for group in ALL_MEASURES.values() for measure in group)
 REFERENCE = "paper"
@@ -128,7 +128,7 @@ def _rows(
 
 def _cell(row: pd.Series, middle: str, decimals: int, signed: bool = False) -> str:
     mean, low, high = (float(row[column]) for column in (middle, "low", "high"))
-    return interval_as_text(mean, low, high, decimals, signed)
+    return interval_as_text(mean, low, high, decimals, signed, int(row["people"]))
 
 
 def _about(found: Comparison, table: pd.DataFrame) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def _about(found: Comparison, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _differences(found: Comparison, tests: pd.DataFrame) -> list[str]:
-    cells = tests.set_index(["method", "measure"])
+    cells, people = tests.set_index(["method", "measure"]), found.pairs["person"].nunique()
     rows = []
     for name, title in _titles(found).items():
         if name == REFERENCE:
@@ -166,7 +166,7 @@ def _differences(found: Comparison, tests: pd.DataFrame) -> list[str]:
         rows.append([title, *told])
     return [
         f"Each method minus {_titles(found)[REFERENCE]}, on the same pairs, one seed: mean over "
-        "people [95 % interval], bold when that excludes 0; p of Wilcoxon's signed-rank test over "
+        f"people [95 % interval]; {what_is_bold(people)}; p of Wilcoxon's signed-rank test over "
         "people, corrected after Holm for the number of methods.\n",
         as_markdown(["minus the paper's model", *(m.title for m in MEASURES)], rows),
     ]

@@ -14,6 +14,9 @@ from expr_lib.measures import Measure
 
 KEYS = ("seed", "source", "target", "truth")
 """The columns that say which pair a row measures, where a table has them."""
+FEWEST_PEOPLE = 6
+"""With fewer, a difference with one sign in all of them is no verdict: coins give that one time in
+sixteen or more often."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from expr_lib.statistics import FEWEST_PEOPLE
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -27,6 +29,13 @@ _LATEX = {
     "σ": r"$\sigma$",
     "τ": r"$\tau$",
 }
+
+
+def what_is_bold(people: int) -> str:
+    """What a table of differences says about its bold cells."""
+    if people < FEWEST_PEOPLE:
+        return f"none is bold, since it takes {FEWEST_PEOPLE} people for a verdict"
+    return "bold when it excludes 0"
 
 
 def as_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -80,16 +89,23 @@ def _latex_cell(text: str) -> str:
 
 
 def interval_as_text(
-    mean: float, low: float, high: float, decimals: int, signed: bool = False
+    mean: float,
+    low: float,
+    high: float,
+    decimals: int,
+    signed: bool = False,
+    people: int = FEWEST_PEOPLE,
 ) -> str:
-    """A mean and its interval as one cell; a signed one is bold when the interval excludes 0.
+    """A mean and its interval as one cell; a signed one is bold when the interval excludes 0 and
+    enough people stand behind it.
 
+    people   on how many the interval rests
     returns  such as `0.801 [0.790, 0.812]` or `**+0.50** [+0.21, +0.80]`; `no face found` for NaN
     """
     if mean != mean:
         return "no face found"
     style = f"{'+' if signed else ''}.{decimals}f"
     told = f"{mean:{style}}"
-    if signed and (low > 0 or high < 0):
+    if signed and people >= FEWEST_PEOPLE and (low > 0 or high < 0):
         told = f"**{told}**"
     return f"{told} [{low:{style}}, {high:{style}}]"

@@ -50,13 +50,22 @@ def test_what_was_not_found_is_left_out_and_counted() -> None:
     assert "| 50% |" in text
 
 
-def test_the_text_marks_what_excludes_zero() -> None:
-    pairs = pairs_table(ssim=([0.5] * 4, [0.6] * 4), psnr=([20, 20, 20, 30], [21, 22, 23, 30]))
-    titles = {"copy": "copy", "paper": "model"}
-    text = differences_as_markdown(summarise(pairs, SETTINGS), titles)
-    difference = next(line for line in text.splitlines() if line.startswith("| model minus copy"))
-    assert "**+0.100**" in difference
-    assert "+1.00 [+0.00, +2.00]" in difference
+def test_the_text_marks_what_excludes_zero_where_enough_people_say_so() -> None:
+    nan, titles = math.nan, {"copy": "copy", "paper": "model"}
+    two = pairs_table(
+        ssim=([0.5] * 4, [0.6] * 4),
+        psnr=([20, 20, 20, 30], [21, 22, 23, 30]),
+        identity=([0.2] * 4, [0.3, 0.3, 0.3, nan]),
+    )
+    six = pd.concat([two.assign(person=two["person"] + str(i)) for i in range(3)])
+    of_two, of_six = (
+        next(line for line in text.splitlines() if line.startswith("| model minus copy"))
+        for text in (differences_as_markdown(summarise(p, SETTINGS), titles) for p in (two, six))
+    )
+    assert "**" not in of_two and "| +0.100 [+0.100, +0.100] |" in of_two
+    assert "| **+0.100** [+0.100, +0.100] |" in of_six  # SSIM
+    assert of_six.endswith("| +0.100 [+0.100, +0.100] |")  # identity: found in three people only
+    assert "+1.00 [+0.00, +2.00]" in of_two
 
 
 def test_a_method_without_any_face_says_so() -> None:

@@ -50,4 +50,6 @@ def test_a_mean_and_its_interval() -> None:
     assert interval_as_text(0.5, 0.21, 0.8, 2, signed=True) == "**+0.50** [+0.21, +0.80]"
     assert interval_as_text(-0.5, -0.8, -0.2, 1, signed=True) == "**-0.5** [-0.8, -0.2]"
     assert interval_as_text(0.5, -0.1, 1.1, 1, signed=True) == "+0.5 [-0.1, +1.1]"
+    assert interval_as_text(-0.5, -0.8, -0.2, 1, signed=True, people=6).startswith("**")
+    assert interval_as_text(-0.5, -0.8, -0.2, 1, True, people=5) == "-0.5 [-0.8, -0.2]"
     assert interval_as_text(math.nan, math.nan, math.nan, 2) == "no face found"
