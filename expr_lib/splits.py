@@ -212,6 +212,6 @@ def refuse_leaks(faces: FaceSet, split: Split) -> None:
             names = " and ".join(str(faces.table["path"].iloc[i]) for i in (other, row))
             told = " and ".join((split.parts[other], split.parts[row]))
             raise LeakySplit(
-                f"{names} show the same picture, but one is in the {told} part; keep one of them, "
-                "or give both to the same person"
+                f"{names} show the same picture, but they are in two parts, {told}; keep one of "
+                "them, or give both to the same person"
             )
