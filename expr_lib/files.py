@@ -62,7 +62,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 path.rmdir()
             made.rename(path)
     except OSError as error:
-        raise OutputFailed(f"cannot write {path}: {error.strerror or error}") from error
+        raise OutputFailed(
+            f"cannot write {path}: {error.strerror or error}. Free some space or choose another "
+            "folder, and run the same command again"
+        ) from error
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -23,7 +23,7 @@ from expr_lib.reproduce import COSTS
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDEST = 1000  # pixels
-COST = r"[\d.]+ min, [\d.]+ GB"
+COST = r"[\d.]+ min(?:, [\d.]+ GB)?"
 COLUMNS = ("smoke", "laptop")
 """Presets with minutes, in the order of README's columns."""
 

@@ -124,7 +124,8 @@ def test_every_row_trains_and_paints_the_same_when_read_back(
     assert painted.shape == (3, 64, 64, 3)
     assert (painted == again.generate(source, target)).all()
     alone = method.generate(source[1:2], target[1:2])[0].astype(int)
-    assert np.abs(painted[1] - alone).max() <= 1  # no neighbours; sums are rounded otherwise
+    rounding = 1 if entry.name == "exprgan" else 0  # its long sums are rounded otherwise
+    assert np.abs(painted[1] - alone).max() <= rounding  # no neighbours
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "g2gan", "stargan", "exprgan"])

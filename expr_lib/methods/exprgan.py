@@ -103,15 +103,15 @@ class ExprLearner(RecognisingLearner):
         with self.autocast():
             logits, read = self.modules["discriminator_photo"](painted, labels)
             told = self.modules["discriminator_code"](hidden)
+        real, drawn = generator_loss(logits), generator_loss(told)
         losses |= {
             "l1": F.l1_loss(painted, photos),
             "identity": self.unlikeness(painted, photos),
             "code": F.mse_loss(read.float(), code),
-            "adversarial": generator_loss(logits) + generator_loss(told),
+            "adversarial": real + drawn,
             "variation": _variation(painted),
         }
-        look = PHOTO * generator_loss(logits) + CODE * generator_loss(told)
-        look = look + SMOOTH * losses["variation"]
+        look = PHOTO * real + CODE * drawn + SMOOTH * losses["variation"]
         total = losses["l1"] + IDENTITY * losses["identity"] + READ * losses["code"]
         total = total + refined * look
         self.update("generator", total, "encoder", "decoder")

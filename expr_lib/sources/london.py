@@ -7,7 +7,6 @@ Published at https://doi.org/10.6084/m9.figshare.5047666 as one zip a folder, of
 
 import re
 import shutil
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +15,7 @@ import pooch
 import requests
 
 from expr_lib.errors import OutputFailed, SourceError
-from expr_lib.files import only_one
+from expr_lib.files import only_one, whole_folder
 from expr_lib.photos import photo_table
 from expr_lib.sources import PhotoSource, first_few, found_in, left_out, require_folder
 
@@ -184,33 +183,23 @@ def _unpack(archive: Path, folder: Path) -> None:
     Only plain file names are kept and only files that lie at the top or in one folder of the zip's
     own name, so that nothing is ever written outside `folder`.
     """
-    temporary: Path | None = None
     try:
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        with zipfile.ZipFile(archive) as zipped:
+        with zipfile.ZipFile(archive) as zipped, whole_folder(folder) as temporary:
             for entry in zipped.infolist():
                 parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
                 if entry.is_dir() or parts[:-1] not in ((), (folder.name,)) or _ignored(parts[-1]):
                     continue
                 with zipped.open(entry) as source, (temporary / parts[-1]).open("wb") as target:
                     shutil.copyfileobj(source, target)
-        if not any(temporary.iterdir()):
-            raise SourceError(
-                f"{archive} holds no photo of {folder.name}; "
-                f"download it again from https://doi.org/{DOI}"
-            )
-        temporary.chmod(0o755)
-        temporary.rename(folder)
+            if not any(temporary.iterdir()):
+                raise SourceError(
+                    f"{archive} holds no photo of {folder.name}; "
+                    f"download it again from https://doi.org/{DOI}"
+                )
     except (zipfile.BadZipFile, EOFError) as error:
         raise SourceError(
             f"{archive} is damaged or no zip ({error}); "
             f"download it again from https://doi.org/{DOI}"
         ) from error
     except OSError as error:
-        raise OutputFailed(
-            f"cannot unpack {archive} to {folder}: {error.strerror or error}; "
-            "free some space and try again"
-        ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        raise SourceError(f"cannot read {archive}: {error.strerror or error}") from error
