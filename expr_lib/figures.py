@@ -1,6 +1,7 @@
 """The figures of the paper and a few more. Each function returns a matplotlib Figure; nothing is
 shown or kept open."""
 
+import math
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
@@ -19,6 +20,7 @@ from expr_lib.splits import PARTS, Split
 
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 """Okabe and Ito's palette, told apart by colour-blind readers too."""
+_PANELS = 3  # of bars beside each other
 
 
 def _picture(axes: Axes, photo: np.ndarray, title: str = "", side: str = "") -> None:
@@ -135,10 +137,14 @@ def method_bars(
     titles  what methods are called, in order
     groups  kind of each title, see COLOURS
     """
-    figure = Figure(figsize=(2.6 * len(measures), 1.2 + 0.24 * len(titles)), layout="constrained")
+    lines = math.ceil(len(measures) / _PANELS)
+    size = 2.8 * min(len(measures), _PANELS), lines * (0.9 + 0.2 * len(titles))
+    figure = Figure(figsize=size, layout="constrained")
     names = list(titles)[::-1]
-    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-    for axes, measure in zip(panels, measures, strict=True):
+    grid = figure.subplots(lines, min(len(measures), _PANELS), sharey=True, squeeze=False)
+    for spare in grid.flat[len(measures) :]:
+        spare.axis("off")
+    for axes, measure in zip(grid.flat, measures, strict=False):
         rows = table[table["measure"] == measure.name].set_index("method").loc[names]
         colours = [COLOURS[groups[titles[name]]] for name in names]
         middle, low, high = (rows[column].to_numpy() for column in ("mean", "low", "high"))

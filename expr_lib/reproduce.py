@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,23 @@ def as_page(executed: Path, chapter: Path) -> str:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = _LINK.sub(lambda link: _elsewhere(link, pages), cell["source"])
+        else:
+            _describe(cell)
     resources = {"metadata": {"path": str(chapter.parents[1]), "name": chapter.stem}}
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, resources)
     return str(page)
+
+
+def _describe(cell: nbformat.NotebookNode) -> None:
+    """Give a code cell's pictures the text for who cannot see them: their own, or the cell's."""
+    for output in cell["outputs"]:
+        about = output.get("metadata", {}).get("image/png", {})
+        text = about.get("alt", cell["metadata"].get("alt"))
+        if text is not None and (png := output.get("data", {}).pop("image/png", None)):
+            wide = f' width="{about["width"]}"' if "width" in about else ""
+            data = "".join(png.split())
+            picture = f'<img alt="{escape(text)}"{wide} src="data:image/png;base64,{data}">'
+            output["data"]["text/html"] = picture
 
 
 _LINK = re.compile(r"(!?\[[^\]]*\])\(([^):#\s]+)\)")  # of files, not addresses
