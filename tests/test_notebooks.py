@@ -36,6 +36,8 @@ FORBIDDEN_TAGS = {"injected-parameters", "raises-exception", "nbval-skip", "skip
 FORBIDDEN_TEXT = re.compile(r"NBVAL_SKIP|%%script|pytest\.skip")
 # papermill waits for ever for such a widget's answer, about one time in ten (jupyter/nbclient#312)
 LIVE_WIDGET = re.compile(r"\b(interact|interactive|interact_manual|Output)\(")
+# calls that show a picture: of pyplot, of the chapters' helpers, of the library, of a file
+DRAWS = re.compile(r"plt\.(?!ion$)\w+|show(_\w+)?|photo_columns|\w+_(curves|diagram)|Image")
 
 Notebook = dict[str, Any]
 
@@ -192,14 +194,26 @@ def link_faults(notebook: Notebook, folder: Path) -> list[str]:
     return faults
 
 
+def draws(source: str) -> bool:
+    """Whether a cell with code shows pictures when it is run; what it only defines does not."""
+    run = [n for n in ast.parse(source).body if not isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    calls = [n.func for part in run for n in ast.walk(part) if isinstance(n, ast.Call)]
+    return any(DRAWS.fullmatch(ast.unparse(called)) for called in calls)
+
+
 def picture_faults(notebook: Notebook) -> list[str]:
     """Whoever cannot see a picture is told what it shows."""
     text = "\n".join(cells(notebook, "markdown"))
     found = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text)
     # the badge is a picture inside a link
-    return [f"no words for {path}" for alt, path in found if len(alt.split()) < 3] + [
-        "a picture as HTML, which may lack words" for _ in re.findall(r"<img ", text)
-    ]
+    faults = [f"no words for {path}" for alt, path in found if len(alt.split()) < 3]
+    faults += ["a picture as HTML, which may lack words" for _ in re.findall(r"<img ", text)]
+    for i, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "code" and draws(cell["source"]):
+            told = re.search(r"\balt ?=", cell["source"])
+            if not told and len(cell["metadata"].get("alt", "").split()) < 3:
+                faults.append(f"no words for the pictures of cell {i}")
+    return faults
 
 
 def outcome_faults(notebook: Notebook, number: str) -> list[str]:
@@ -461,6 +475,11 @@ def show_without_words(notebook: Notebook) -> list[str]:
     return picture_faults(notebook)
 
 
+def draw_without_words(notebook: Notebook) -> list[str]:
+    notebook["cells"][4]["source"] = "plt.imshow(photo)\nplt.show()"
+    return picture_faults(notebook)
+
+
 def show_no_outcome(notebook: Notebook) -> list[str]:
     notebook["cells"][0]["source"] = "# 01 · Data"
     return outcome_faults(notebook, "01")
@@ -510,6 +529,7 @@ DOCTORS: list[tuple[Callable[[Notebook], list[str]], str]] = [
     (break_link, "99_missing"),
     (break_own_address, "missing.md"),
     (show_without_words, "no words for ../docs/grid.jpg"),
+    (draw_without_words, "pictures of cell 4"),
     (show_no_outcome, "outcome_01.jpg"),
     (lose_outcome, "tag outcome"),
     (take_longer, "99.0 min"),
