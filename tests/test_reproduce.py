@@ -147,7 +147,7 @@ def test_a_page_says_what_its_pictures_show(tmp_path: Path) -> None:
     drawing.metadata["alt"] = "the cell's words"
     nbformat.write(notebook, path)
     page = book.as_page(path, path)
-    assert '<img alt="its own words" width="40" src="data:image/png;base64,' in page
+    assert re.search(r'<img alt="its own words" src="data:image/png;base64,[^"]+" width="40"', page)
     assert '<img alt="the cell\'s words" src="data:image/png;base64,' in page
     assert UNTOLD not in page
 
