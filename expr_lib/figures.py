@@ -1,7 +1,6 @@
 """The figures of the paper and a few more. Each function returns a matplotlib Figure; nothing is
 shown or kept open."""
 
-import math
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
@@ -133,18 +132,17 @@ def method_bars(
 ) -> Figure:
     """One panel a measure: each method's mean with its 95 % interval, coloured by its kind.
 
-    table   a row a method and measure: mean, low, high
-    titles  what methods are called, in order
-    groups  kind of each title, see COLOURS
+    table     a row a method and measure: mean, low, high
+    titles    what methods are called, in order
+    groups    kind of each title, see COLOURS
+    measures  as many as fill rows of three
     """
-    lines = math.ceil(len(measures) / _PANELS)
-    size = 2.8 * min(len(measures), _PANELS), lines * (0.9 + 0.2 * len(titles))
+    lines = len(measures) // _PANELS
+    size = 2.8 * _PANELS, lines * (0.9 + 0.2 * len(titles))
     figure = Figure(figsize=size, layout="constrained")
     names = list(titles)[::-1]
-    grid = figure.subplots(lines, min(len(measures), _PANELS), sharey=True, squeeze=False)
-    for spare in grid.flat[len(measures) :]:
-        spare.axis("off")
-    for axes, measure in zip(grid.flat, measures, strict=False):
+    grid = figure.subplots(lines, _PANELS, sharey=True, squeeze=False)
+    for axes, measure in zip(grid.flat, measures, strict=True):
         rows = table[table["measure"] == measure.name].set_index("method").loc[names]
         colours = [COLOURS[groups[titles[name]]] for name in names]
         middle, low, high = (rows[column].to_numpy() for column in ("mean", "low", "high"))

@@ -115,7 +115,7 @@ def reproduce(run: Run, overrides: list[str], folds: bool = False) -> Path:
                 _run_chapter(chapter, run.folder, parameters)
             print(f"chapter {chapter.stem}: {costs[chapter.stem]}", flush=True)
         table = pd.DataFrame.from_dict({name: vars(cost) for name, cost in costs.items()}, "index")
-        write_text(run.folder / COSTS, table.round(2).to_csv(index_label="chapter"))
+        write_text(run.folder / COSTS, table.round(4).to_csv(index_label="chapter"))
         over_folds = cross_validate(run) if folds else ""
         report = run.folder / "report.html"
         write_text(report, render_report(run, costs, over_folds))
@@ -177,7 +177,7 @@ def as_page(executed: Path, chapter: Path) -> str:
 
 def _describe(cell: nbformat.NotebookNode) -> None:
     """Give a code cell's pictures the text for who cannot see them: their own, or the cell's."""
-    for output in cell["outputs"]:
+    for output in cell.get("outputs", ()):
         about = output.get("metadata", {}).get("image/png", {})
         text = about.get("alt", cell["metadata"].get("alt"))
         if text is not None and (png := output.get("data", {}).pop("image/png", None)):
