@@ -319,12 +319,13 @@ def compare(
     run: Path | None = None,
     methods: str | None = None,
     budget: str | None = None,
+    against: str = "paper",
     set_: Overrides = (),
     jobs: int = 2,
     overwrite: bool = False,
 ) -> None:
     """Train every method under one budget on one data set and print one table: controls, rivals,
-    the paper's model and its ablations. Goes on where it was stopped.
+    the paper's model, our own, and the ablations of both. Goes on where it was stopped.
 
     Args:
         preset: smoke, laptop, colab or paper
@@ -332,10 +333,12 @@ def compare(
         root: where the photos are; synthetic draws them and london downloads them without it
         run: run folder, data/runs/<preset>-<source> by default; what is trained there is used, and
             alone it says with which settings
-        methods: all, controls, rivals, ablations, or names with commas; paper*3 takes three seeds;
-            by default comparison.methods of the settings
+        methods: all, controls, rivals, ablations (of the paper's model), steps (of retouch), or
+            names with commas; paper*3 takes three seeds; by default comparison.methods of the
+            settings
         budget: photos shown to each method such as 20000images, or minutes of the paper's model
             such as 3min; by default comparison.images of the settings
+        against: methods with commas that each other one is tested against
         jobs: processes that prepare and measure faces
         overwrite: replace finished work of other settings
     """
@@ -353,9 +356,10 @@ def compare(
             preset, set_, run=run, source=source, root=root, jobs=jobs, overwrite=overwrite
         )
     chosen = choose(methods or job.settings.comparison.methods)  # a wrong name: before the work
+    references = [entry.name for entry, _ in choose(against)]
     images = job.settings.comparison.images if budget is None else images_of(job, budget)
     found = compare_methods(job, chosen, images)
-    print(write_comparison(job, found))
+    print(write_comparison(job, found, references))
     print(f"tables and pictures are in {job.folder / 'comparison'}")
 
 

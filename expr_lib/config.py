@@ -82,7 +82,7 @@ class TransferSettings(Budget):
     """Stage 2, Ω: the networks of Tables 1 and 2 and the losses of Eq. 7-9. Defaults are the
     paper's; other methods take what applies to them."""
 
-    method: Literal["paper", "g2gan", "stargan", "exprgan"] = "paper"
+    method: Literal["paper", "g2gan", "stargan", "exprgan", "retouch"] = "paper"
     epochs: int | None = Field(120, ge=1)
     filters: int = Field(64, ge=1)
     discriminator_filters: int = Field(64, ge=1)
@@ -110,6 +110,23 @@ class TransferSettings(Budget):
     curve_pairs: int = Field(24, ge=1)
 
 
+class RetouchSettings(Settings):
+    """What the method `retouch` is made of, beside the settings of `transfer`."""
+
+    warp: bool = True  # by the landmarks, before the network sees the target
+    # of the second flow, which the network finds, in crop widths; 0 takes it back
+    reach: float = Field(0.02, ge=0, le=0.5)
+    mask: bool = True  # between paint and the bent target
+    window: bool = True  # around the face, outside of which nothing is retouched
+    norm: Literal["group", "batch"] = "group"
+    sampling: Literal["bilinear", "bicubic"] = "bilinear"  # of the target's pixels
+    ema: float = Field(0.999, ge=0, lt=1)  # of the averaged weights; 0 keeps the last
+    jitter: float = Field(0.03, ge=0, lt=0.2)  # of the training faces, crop widths
+    weight_ssim: float = Field(5.0, ge=0)
+    weight_details: float = Field(20.0, ge=0)  # L1 in the boxes of mouth and eyes
+    weight_identity: float = Field(0.0, ge=0)  # a recogniser's features
+
+
 class EvaluationSettings(Settings):
     """What is measured on the people who were not seen in training."""
 
@@ -122,7 +139,8 @@ class EvaluationSettings(Settings):
 class ComparisonSettings(Settings):
     """What the comparison of all methods trains and measures."""
 
-    methods: str = "all"  # all, controls, rivals, ablations or names; paper*3 takes three seeds
+    methods: str = "all"  # all, controls, rivals, ablations, steps or names; paper*3: three seeds
+    beyond: str = "controls,pix2pix,paper,retouch,steps"  # the same, for chapter 08
     images: int | None = Field(None, ge=1)  # photos shown to each; none: those of transfer
     # faces shown to the rivals of stage 1 each; none: as many as to Φ, 0 leaves them out
     fusion_images: int | None = Field(None, ge=0)
@@ -197,6 +215,7 @@ class RunSettings(Settings):
     synthetic: SyntheticSettings = SyntheticSettings()
     fusion: FusionSettings = FusionSettings()
     transfer: TransferSettings = TransferSettings()
+    retouch: RetouchSettings = RetouchSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     comparison: ComparisonSettings = ComparisonSettings()
 
@@ -264,6 +283,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "evaluation": {"pairs": 12, "same_person_pairs": 6, "resamples": 200},
         "comparison": {
             "methods": "controls,rivals,paper,no_fusion",
+            "beyond": "controls,paper,retouch,retouch_no_mask",
             "images": 160,
             "fusion_images": 800,
         },
@@ -281,6 +301,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         },
         "comparison": {
             "methods": "controls,cgan,pix2pix,paper,no_fusion",
+            "beyond": "controls,pix2pix,paper,retouch",
             "images": 6_000,
             "fusion_images": 16_000,
         },
@@ -291,7 +312,11 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "fusion": _SMALL_FUSION | {"epochs": 120},
         "transfer": {"epochs": None, "images": 80_000, "schedule": "linear"},
         "evaluation": {"pairs": 480, "same_person_pairs": 96},
-        "comparison": {"methods": "controls,rivals,paper,no_fusion", "images": 20_000},
+        "comparison": {
+            "methods": "controls,rivals,paper,no_fusion",
+            "beyond": "controls,pix2pix,paper,retouch",
+            "images": 20_000,
+        },
     },
     "paper": {
         "synthetic": {"people": 67},

@@ -123,7 +123,14 @@ def photo_columns(columns: Sequence[tuple[str, np.ndarray]], sides: Sequence[str
     return figure
 
 
-COLOURS = {"control": "#999999", "rival": ORANGE, "paper": BLUE, "ablation": "#56B4E9"}
+COLOURS = {
+    "control": "#999999",
+    "rival": ORANGE,
+    "paper": BLUE,
+    "ablation": "#56B4E9",
+    "ours": GREEN,
+    "step": "#8FD3BC",
+}
 """Okabe and Ito's, for the kinds of methods."""
 
 

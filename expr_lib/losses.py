@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from expr_lib.metrics import Bands, ssim_map
 from expr_lib.models.fusion import EYE_DISTANCE, PIXELS
 
 AdversarialLoss = Literal["logits", "sigmoid"]
@@ -88,3 +89,25 @@ def pixel_l2(generated: Tensor, truth: Tensor) -> Tensor:
     returns           scalar in 0..4
     """
     return F.mse_loss(generated.float(), truth.float())
+
+
+def l1_inside(generated: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+    """Eq. 8 in a part of the photo, as a mean over the pixels of all its parts and channels.
+
+    generated, truth  (N, 3, H, W)  in [-1, 1]
+    inside            (N, 1, H, W)  1 where a pixel counts, else 0
+    returns           scalar in 0..2
+    """
+    apart = (generated.float() - truth.float()).abs().mean(1, keepdim=True)
+    return (apart * inside).sum() / inside.sum().clamp_min(1)
+
+
+def ssim_loss(generated: Tensor, truth: Tensor, bands: Bands) -> Tensor:
+    """1 - SSIM, as `metrics.ssim` measures it, mean over windows and channels.
+
+    generated, truth  (N, 3, H, W)  in [-1, 1]
+    bands             of `metrics.ssim_bands`
+    returns           scalar in 0..2
+    """
+    x, y = ((photos.float() + 1) * 127.5 for photos in (generated, truth))
+    return 1 - ssim_map(x, y, bands).mean()

@@ -3,6 +3,7 @@ landmark error."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -48,6 +49,33 @@ def ssim_in(
     masks    M times (..., H, W) bool: the pixels whose windows count; a window reaches beyond them
     returns  (1 + M, ...) float64: whole, then inside each mask; NaN where no window counts
     """
+    height, width = results.shape[-3:-1]
+    bands = ssim_bands(height, width, window, device)
+    edge = (width - len(bands.columns)) // 2
+
+    def measure(x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
+        found = ssim_map(x, y, bands)
+        parts = (_mean_of(found, mask[..., edge:-edge, edge:-edge]) for mask in masks)
+        return torch.stack([_mean_of(found), *parts], 1)
+
+    return np.moveaxis(_in_batches(measure, device, results, truths, *masks), -1, 0)
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The windows of SSIM over the rows and the columns of a photo, as band matrices.
+
+    rows, columns  (windows, H) and (windows, W) weights
+    unbiased       factor of the variances
+    """
+
+    rows: Tensor
+    columns: Tensor
+    unbiased: float
+
+
+def ssim_bands(height: int, width: int, window: str, device: torch.device) -> Bands:
+    """The windows that lie inside a photo, see `ssim`. Raises ValueError when none does."""
     # torchmetrics knows no sample covariance, and needs its full map cropped by hand for the rest
     if window == "gaussian":
         weights = torch.exp(-(torch.arange(-5.0, 6) ** 2) / (2 * 1.5**2))
@@ -55,25 +83,17 @@ def ssim_in(
     else:
         weights = torch.ones(7)
         unbiased = 49 / 48
-    height, width = results.shape[-3:-1]
     if min(height, width) < len(weights):
         raise ValueError(f"a photo of {width} x {height} pixels is smaller than SSIM's window")
     # a weighted mean over a window is one product with a band matrix a side
     weights /= weights.sum()
     rows, columns = (torch.eye(n).unfold(0, len(weights), 1) @ weights for n in (height, width))
-    rows, columns = rows.to(device), columns.to(device)
-    edge = len(weights) // 2
-
-    def measure(x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
-        found = _ssim_map(x, y, rows, columns, unbiased)
-        parts = (_mean_of(found, mask[..., edge:-edge, edge:-edge]) for mask in masks)
-        return torch.stack([_mean_of(found), *parts], 1)
-
-    return np.moveaxis(_in_batches(measure, device, results, truths, *masks), -1, 0)
+    return Bands(rows.to(device), columns.to(device), unbiased)
 
 
-def _ssim_map(x: Tensor, y: Tensor, rows: Tensor, columns: Tensor, unbiased: float) -> Tensor:
-    """SSIM of each window, (N, C, H - edges, W - edges)."""
+def ssim_map(x: Tensor, y: Tensor, bands: Bands) -> Tensor:
+    """SSIM of each window, (N, C, H - edges, W - edges), of photos (N, C, H, W) in 0..255."""
+    rows, columns, unbiased = bands.rows, bands.columns, bands.unbiased
     # of difference and sum rather than of x and y: four means instead of five, and what
     # is nearly equal is not lost in E[x²] - E[x]²; the sum is centred for the same reason
     d, s = x - y, x + y - 255

@@ -15,20 +15,28 @@ from expr_lib.methods.catalogue import Entry
 from expr_lib.printed import beside_printed
 from expr_lib.runs import Run
 from expr_lib.samples import SOURCE, TARGET
-from expr_lib.statistics import paired_tests, rank_stability, summarise_methods
+from expr_lib.statistics import KEYS, paired_tests, rank_stability, summarise_methods
 from expr_lib.tables import as_latex, as_markdown, interval_as_text, what_is_bold
 
 EVERY = tuple(measure for group in ALL_MEASURES.values() for measure in group)
 REFERENCE = "paper"
-GRID, ABLATIONS, BARS = "grid.png", "grid_ablations.png", "bars.png"
+GRID, BARS = "grid.png", "bars.png"
+GRIDS_OF_CHANGES = {
+    "paper": ("ablation", "grid_ablations.png"),
+    "retouch": ("step", "grid_steps.png"),
+}
+"""Method -> the group of rows that change one thing of it, and the grid that shows them beside
+it."""
 
 
-def write_comparison(run: Run, found: Comparison) -> str:
+def write_comparison(run: Run, found: Comparison, against: Sequence[str] = (REFERENCE,)) -> str:
     """Write everything into the run's folder `comparison`.
 
     Files: pairs.csv, comparison.csv (a row a method and measure), tests.csv (each method against
-    the paper's model), ranks.csv (where there is more than one seed), fusion.csv, table.md,
-    table.tex, grid.png, grid_ablations.png, bars.png.
+    the references), ranks.csv (where there is more than one seed), fusion.csv, table.md, table.tex,
+    grid.png, grid_ablations.png, grid_steps.png, bars.png.
+    against  the references: methods that each other one is tested against; one that was not
+             measured is passed over
     returns  table.md
     raises   OutputFailed
     """
@@ -38,11 +46,12 @@ def write_comparison(run: Run, found: Comparison) -> str:
     texts = [_opening(run, found), *_tables(found, table)]
     files = {"pairs.csv": found.pairs, "comparison.csv": _about(found, table)}
     files["fusion.csv"] = fusion.summary
-    if REFERENCE in set(found.pairs["method"]) and found.pairs["method"].nunique() > 1:
-        first = found.pairs[found.pairs["seed"] == s.seed]
-        tests = paired_tests(first, REFERENCE, EVERY, s.evaluation.resamples, s.seed)
-        files["tests.csv"] = tests
-        texts += _differences(found, tests)
+    measured = _titles(found)
+    if len(measured) > 1 and (references := [name for name in against if name in measured]):
+        tests = [_tested(run, found, reference) for reference in references]
+        files["tests.csv"] = pd.concat(tests, ignore_index=True)
+        for each in tests:
+            texts += _differences(found, each)
     if len(ranks := _several_seeds(found)):
         stability = rank_stability(ranks, MEASURES)
         files["ranks.csv"] = stability.by_seed
@@ -152,11 +161,23 @@ def _about(found: Comparison, table: pd.DataFrame) -> pd.DataFrame:
     return about.merge(table, on="method")
 
 
+def _tested(run: Run, found: Comparison, reference: str) -> pd.DataFrame:
+    """`paired_tests` of each method's mean over its seeds, with a column for the reference."""
+    s = run.settings
+    keys = ["method", *KEYS[1:], "person"]
+    columns = [measure.name for measure in EVERY]
+    over_seeds = found.pairs.groupby(keys, sort=False)[columns].mean().reset_index()
+    tests = paired_tests(over_seeds, reference, EVERY, s.evaluation.resamples, s.seed)
+    return tests.assign(reference=reference)
+
+
 def _differences(found: Comparison, tests: pd.DataFrame) -> list[str]:
     cells, people = tests.set_index(["method", "measure"]), found.pairs["person"].nunique()
+    reference = tests["reference"].iloc[0]
+    title_of_reference = _titles(found)[reference]
     rows = []
     for name, title in _titles(found).items():
-        if name == REFERENCE:
+        if name == reference:
             continue
         told = []
         for m in MEASURES:
@@ -165,10 +186,10 @@ def _differences(found: Comparison, tests: pd.DataFrame) -> list[str]:
             told.append(text if np.isnan(test["p_holm"]) else f"{text}, p {test['p_holm']:.2g}")
         rows.append([title, *told])
     return [
-        f"Each method minus {_titles(found)[REFERENCE]}, on the same pairs, one seed: mean over "
-        f"people [95 % interval]; {what_is_bold(people)}; p of Wilcoxon's signed-rank test over "
-        "people, corrected after Holm for the number of methods.\n",
-        as_markdown(["minus the paper's model", *(m.title for m in MEASURES)], rows),
+        f"Each method minus {title_of_reference}, on the same pairs, each the mean of its seeds: "
+        f"mean over people [95 % interval]; {what_is_bold(people)}; p of Wilcoxon's signed-rank "
+        "test over people, corrected after Holm for the number of methods.\n",
+        as_markdown([f"minus {title_of_reference}", *(m.title for m in MEASURES)], rows),
     ]
 
 
@@ -208,17 +229,19 @@ def _latex(found: Comparison, table: pd.DataFrame) -> str:
 
 
 def draw_pictures(run: Run, found: Comparison, table: pd.DataFrame) -> dict[str, Figure]:
-    """A grid with one column a method, one of the ablations, and bars of every measure of the short
-    table, by file name."""
-    main = [e for e in found.entries if e.group != "ablation"]
-    ablations = [e for e in found.entries if e.name == REFERENCE or e.group == "ablation"]
+    """A grid with one column a method, those of GRIDS_OF_CHANGES, and bars of every measure of the
+    short table, by file name."""
+    main = [e for e in found.entries if e.group not in ("ablation", "step")]
     titles = _titles(found)
     groups = {entry.title: entry.group for entry in found.entries}
     drawn = {BARS: figures.method_bars(table, titles, groups, MEASURES)}
     if main:
         drawn[GRID] = _grid(run, main, found.images)
-    if len(ablations) > 1:
-        drawn[ABLATIONS] = _grid(run, ablations, found.images)
+    for name, (group, file) in GRIDS_OF_CHANGES.items():
+        changed = [entry for entry in found.entries if entry.group == group]
+        own = [entry for entry in found.entries if entry.name == name]
+        if changed:
+            drawn[file] = _grid(run, own + changed, found.images)
     return drawn
 
 

@@ -239,9 +239,11 @@ class Run:
     def transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
         """Everything that the model depends on."""
         s = self.settings
-        known = {}
+        known: dict[str, Any] = {}
         if self.phi_of is not None:
             known["phi"] = digest(self.phi_of._fusion_inputs(self.phi_of.faces()))
+        if s.transfer.method == "retouch":
+            known["retouch"] = s.retouch.model_dump(mode="json")
         return {
             **self._fusion_inputs(faces),
             **known,

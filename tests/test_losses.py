@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,9 +10,13 @@ from expr_lib.losses import (
     cycle_loss,
     discriminator_loss,
     generator_loss,
+    l1_inside,
     landmark_l1,
     pixel_l1,
+    ssim_loss,
 )
+from expr_lib.methods.tensors import to_tensor
+from expr_lib.metrics import ssim, ssim_bands
 from expr_lib.models.fusion import EYE_DISTANCE
 
 # sigmoid(log 3) = 3/4
@@ -105,3 +110,30 @@ def test_pixels_by_hand() -> None:
     half = white.clone()
     half[0] = -1  # one of two pictures
     assert pixel_l1(half, white).item() == 1
+
+
+def test_l1_inside_counts_the_pixels_inside_alone() -> None:
+    truth, painted = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    painted[..., :2] = 0.5
+    inside = torch.zeros(2, 1, 4, 4)
+    assert l1_inside(painted, truth, inside).item() == 0  # no pixel, no loss, no NaN
+    inside[0, :, :, 1] = 1  # four pixels of 0.5
+    assert l1_inside(painted, truth, inside).item() == pytest.approx(0.5)
+    inside[1, :, :, 2] = 1  # and four of 1
+    assert l1_inside(painted, truth, inside).item() == pytest.approx(0.75)
+
+
+def test_the_ssim_loss_is_what_the_metric_measures() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    painted = np.clip(truth + rng.integers(-60, 60, truth.shape), 0, 255).astype(np.uint8)
+    cpu = torch.device("cpu")
+    given, wanted = (to_tensor(photos, cpu) for photos in (painted, truth))
+    bands = ssim_bands(32, 32, "gaussian", cpu)
+    loss = ssim_loss(given, wanted, bands)
+    assert loss.item() == pytest.approx(1 - ssim(painted, truth).mean(), abs=1e-5)
+    assert ssim_loss(wanted, wanted, bands).item() == pytest.approx(0, abs=1e-6)
+    given.requires_grad_()
+    ssim_loss(given, wanted, bands).backward()
+    stepped = given.detach() - 20 * given.grad
+    assert ssim_loss(stepped, wanted, bands) < loss

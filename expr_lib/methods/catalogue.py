@@ -12,10 +12,11 @@ from expr_lib.methods.exprgan import ExprGAN
 from expr_lib.methods.g2gan import G2GAN
 from expr_lib.methods.painting import Painter
 from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.retouch import Retouch
 from expr_lib.methods.stargan import StarGAN
 
 METHODS: dict[str, type[Painter]] = {
-    method.name: method for method in (PaperModel, G2GAN, StarGAN, ExprGAN)
+    method.name: method for method in (PaperModel, G2GAN, StarGAN, ExprGAN, Retouch)
 }
 
 
@@ -24,7 +25,7 @@ def method_of(settings: RunSettings) -> type[Painter]:
     return METHODS[settings.transfer.method]
 
 
-Group = Literal["control", "rival", "paper", "ablation"]
+Group = Literal["control", "rival", "paper", "ablation", "ours", "step"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,21 @@ _PHI_AS_PRINTED = tuple(
     .fusion.model_dump(exclude={"epochs", "images"})
     .items()
 )
+_RETOUCH = (
+    "transfer.method=retouch",
+    "transfer.batch=4",
+    "transfer.landmarks=true",
+    "transfer.epoch=pairs",  # the target never shows the source's expression already
+    "transfer.learning_rate=4e-4",
+    "transfer.schedule=linear",
+)
+
+
+def _step(name: str, title: str, *settings: str) -> "Entry":
+    """`retouch` with one thing changed."""
+    return Entry(f"retouch_{name}", f"retouch, {title}", "step", (*_RETOUCH, *settings))
+
+
 # how far it got, `expr-lib compare --budget 6000images`
 _BEHIND = "after 6,000 photos of drawn faces behind copying in landmark error"
 
@@ -164,6 +180,20 @@ CATALOGUE: tuple[Entry, ...] = (
         in_grey=True,
         note="measured in grey",
     ),
+    Entry("retouch", Retouch.title, "ours", _RETOUCH),
+    _step("no_warp", "no warp by landmarks", "retouch.warp=false"),
+    _step("no_bend", "no learned flow", "retouch.reach=0"),
+    _step("far", "a learned flow that reaches five times as far", "retouch.reach=0.1"),
+    _step("no_mask", "no mask, all is painted", "retouch.mask=false"),
+    _step("no_window", "no window, all of the crop may change", "retouch.window=false"),
+    _step("batch_norm", "BatchNorm", "retouch.norm=batch"),
+    _step("no_ssim", "no SSIM loss", "retouch.weight_ssim=0"),
+    _step("no_details", "mouth and eyes count no more", "retouch.weight_details=0"),
+    _step("no_average", "the last weights, no average", "retouch.ema=0"),
+    _step("no_jitter", "training faces are not moved", "retouch.jitter=0"),
+    _step("fused", "learns on fused landmarks", "transfer.landmarks=fused"),
+    _step("no_adversary", "without D", "transfer.weight_adversarial=0"),
+    _step("truths", "targets may show the expression already", "transfer.epoch=truths"),
 )
 
 
@@ -172,8 +202,10 @@ def choose(names: str) -> list[tuple[Entry, int]]:
     seeds of each, in the catalogue's order. Raises BadSetting for an unknown name."""
     groups = {
         "all": CATALOGUE,
-        **{f"{g}s": tuple(e for e in CATALOGUE if e.group == g) for g in ("control", "rival")},
-        "ablations": tuple(e for e in CATALOGUE if e.group == "ablation"),
+        **{
+            f"{group}s": tuple(entry for entry in CATALOGUE if entry.group == group)
+            for group in ("control", "rival", "ablation", "step")
+        },
     }
     seeds: dict[str, int] = {}
     for given in filter(None, (part.strip() for part in names.split(","))):

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expr_lib.config import RunSettings
 from expr_lib.faceset import FaceSet
@@ -30,10 +30,11 @@ class TransferLearner(PaintingLearner):
     """One step of Eq. 9: the generator paints once; D_I learns from it (Eq. 7), then the generator
     learns."""
 
+    generator: nn.Module
+
     def build(self) -> None:
         """Ω and D_I."""
-        self.generator = build_generator(self.run)
-        self.on_device(self.generator)
+        self.generator = self.on_device(build_generator(self.run))
         self.discriminator = self.on_device(build_discriminator(self.settings))
         self.modules = {"generator": self.generator, "discriminator": self.discriminator}
         self.optimisers = {
@@ -47,16 +48,25 @@ class TransferLearner(PaintingLearner):
             parts.append(told)
         return torch.cat(parts, dim=1)
 
+    def paint(self, *batch: Tensor) -> Tensor:
+        """I_gen of Eq. 2, (N, 3, H, W), of a batch as `example` gave it."""
+        target, _, told = batch
+        with self.autocast():
+            return self.generator(join(target, told))
+
+    def compare(self, painted: Tensor, *batch: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses that set the painting beside its truth, and their weighted sum."""
+        s = self.settings
+        difference = pixel_l1 if s.pixel_loss == "l1" else pixel_l2
+        loss = difference(painted, batch[1])
+        return {s.pixel_loss: loss}, s.weight_l1 * loss
+
     def _learn(self, *batch: Tensor) -> dict[str, Tensor]:
         """One step of D_I (Eq. 7) and one of Ω (Eq. 9)."""
-        target, truth, told = batch
+        target, truth, told = batch[:3]
         s = self.settings
-        losses: dict[str, Tensor] = {}
-        with self.autocast():
-            painted = self.generator(join(target, told))  # I_gen, Eq. 2
-        difference = pixel_l1 if s.pixel_loss == "l1" else pixel_l2
-        losses[s.pixel_loss] = difference(painted, truth)
-        total = s.weight_l1 * losses[s.pixel_loss]
+        painted = self.paint(*batch)
+        losses, total = self.compare(painted, *batch)
         if s.weight_adversarial:
             losses["discriminator"] = self._teach_discriminator(target, truth, painted, told)
             self.discriminator.requires_grad_(False)
@@ -83,8 +93,9 @@ class TransferLearner(PaintingLearner):
         self.update("discriminator", loss)
         return loss
 
-    def painter(self) -> "PaperModel":
+    def painter(self) -> Painter:
         """Φ and Ω as they are now."""
+        assert isinstance(self.generator, UNet)
         return PaperModel(LandmarkFusion(self.fusion), self.generator, self.run)
 
 
