@@ -28,13 +28,16 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from expr_lib.config import load_settings
+from expr_lib.config import change_settings, load_settings
 from expr_lib.dlib_models import import_dlib
 from expr_lib.errors import DlibMissing
 from expr_lib.measures import measure
 from expr_lib.measuring import embed_all, find_all
 from expr_lib.methods.base import FaceBatch
+from expr_lib.methods.catalogue import choose
+from expr_lib.methods.painting import Painter
 from expr_lib.methods.paper import PaperModel
+from expr_lib.methods.retouch import Retouch
 from expr_lib.methods.tensors import working_precision
 from expr_lib.metrics import mouth_box, mouth_psnr, psnr, ssim
 from expr_lib.processes import choose_device, choose_threads
@@ -186,18 +189,46 @@ def ways(model: PaperModel) -> dict[str, tuple[PaperModel, Context]]:
     }
 
 
+def painter_of(
+    method: Painter,
+    source: FaceBatch,
+    target: FaceBatch,
+    count: int,
+    context: Context = nullcontext,
+) -> Callable[[], np.ndarray]:
+    """A call that paints the first few faces as one batch."""
+    given = [FaceBatch(b.photos[:count], b.points[:count]) for b in (source, target)]
+
+    def paint() -> np.ndarray:
+        with context():
+            return method.generate(*given, batch=count)
+
+    return paint
+
+
+def retouching(bench: Bench, rounds: int) -> None:
+    """Print what `retouch` costs beside the paper's model; no cost depends on what was learnt."""
+    model, source, target, _ = bench.ready()
+    ((row, _),) = choose("retouch")
+    ours = Retouch.untrained(model.fusion, change_settings(model.settings, row.settings))
+    print(f"generation, {bench.size} pixels: ms a face, and times the paper's model")
+    for count in (1, 8):
+        calls = {m.name: painter_of(m, source, target, count) for m in (model, ours)}
+        taken = {name: np.array(times) for name, times in take_turns(calls, rounds).items()}
+        each = {name: np.median(times) / count for name, times in taken.items()}
+        times = np.median(taken[ours.name] / taken[model.name])
+        print(
+            f"batch {count}: paper {each['paper']:.1f}, retouch {each['retouch']:.1f}, {times:.2f}"
+        )
+    print()
+
+
 def generating(bench: Bench, rounds: int) -> None:
     """Print what each way of generating costs, and how far its photos are from float32's."""
     model, source, target, _ = bench.ready()
 
     def painter(way: PaperModel, context: Context, count: int) -> Callable[[], np.ndarray]:
-        given = [FaceBatch(b.photos[:count], b.points[:count]) for b in (source, target)]
-
-        def paint() -> np.ndarray:
-            with context():
-                return way.generate(*given, batch=count)
-
-        return paint
+        return painter_of(way, source, target, count, context)
 
     all_ways, notes = ways(model), []
     for name, way in list(all_ways.items()):
@@ -282,7 +313,7 @@ def remembering(bench: Bench, with_dlib: bool) -> None:
 
 
 def main() -> None:
-    """Print three tables a size."""
+    """Print four tables a size."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -312,6 +343,7 @@ def main() -> None:
             print()
             evaluating(bench, options.rounds, with_dlib)
             generating(bench, options.rounds)
+            retouching(bench, options.rounds)
             again = [sys.executable, __file__, "--memory-of", name, "--sizes", str(size)]
             subprocess.run([*again, "--steps", str(options.steps)], check=True)
 
