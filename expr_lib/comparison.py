@@ -138,12 +138,18 @@ def compare_methods(
                     entries.append(entry)
     if not parts:
         raise BadSetting(f"no method could be measured; the first: {next(iter(failures.values()))}")
-    own = run.settings.transfer
-    epoch = len(run.split().samples(run.settings.seed, own.epoch))
-    shown = images or own.steps(epoch) * own.batch
     return Comparison(
-        pd.concat(parts, ignore_index=True), tuple(dict.fromkeys(entries)), shown, failures
+        pd.concat(parts, ignore_index=True),
+        tuple(dict.fromkeys(entries)),
+        images or _own_images(run),
+        failures,
     )
+
+
+def _own_images(run: Run) -> int:
+    """Photos that a run's own settings show to its model."""
+    own = run.settings.transfer
+    return own.steps(len(run.split().samples(run.settings.seed, own.epoch))) * own.batch
 
 
 def images_of(run: Run, budget: str) -> int:
@@ -180,6 +186,8 @@ def job_of(run: Run, entry: Entry, seed: int, images: int | None) -> Run:
     """The run that trains a row: a folder of the run's comparison, or the run itself where that
     trains the same."""
     overrides = [*entry.settings, f"seed={seed}"]
+    if images is None and any(each.startswith("transfer.epoch=") for each in entry.settings):
+        images = _own_images(run)  # its epoch is another one, and its budget the same
     if images is not None:
         overrides.append(f"transfer.images={images}")
     settings = change_settings(run.settings, overrides)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from expr_lib.comparison import FOLDER, Comparison, compare_methods, images_of, job_of
-from expr_lib.config import load_settings
+from expr_lib.config import change_settings, load_settings
 from expr_lib.errors import BadSetting
 from expr_lib.methods.catalogue import CATALOGUE, choose
 from expr_lib.methods.painting import Painter
@@ -106,6 +106,17 @@ def test_what_the_run_has_trained_itself_is_used(run: Run) -> None:
     assert job_of(run, entry("pix2pix"), 0, own).phi_of is run
     assert job_of(run, entry("no_cycle"), 0, own).phi_of is None
     assert job_of(run, entry("in_grey"), 0, 24).folder == job_of(run, entry("paper"), 0, 24).folder
+
+
+def test_a_row_with_another_epoch_is_shown_as_many_photos(small_faces: Path, run: Run) -> None:
+    settings = change_settings(run.settings, ["transfer.epochs=2"])
+    by_epochs = Run(run.folder / "epochs", settings, faces_at=small_faces, jobs=1)
+    paper = job_of(by_epochs, entry("paper"), 0, None).settings.transfer
+    retouch = job_of(by_epochs, entry("retouch"), 0, None).settings.transfer
+    samples = by_epochs.split().samples(0, "truths")
+    assert (paper.epochs, retouch.epochs) == (2, None)
+    assert retouch.images == paper.steps(len(samples)) * paper.batch
+    assert retouch.images < len(by_epochs.split().samples(0, "pairs"))
 
 
 def test_the_report_has_every_row(found: Comparison, run: Run) -> None:

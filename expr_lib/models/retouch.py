@@ -21,9 +21,9 @@ RELUCTANCE = -1.0
 class Retouched:
     """A picture and what it is made of.
 
-    picture  (N, 3, H, W)  mask · paint + (1 - mask) · the bent target
-    paint    (N, 3, H, W)  in (-1, 1)
-    mask     (N, 1, H, W)  in (0, 1), 1 where the paint shows alone
+    picture  (N, 3, H, W)  mask · paint + (1 - mask) · bent
+    paint    (N, 3, H, W)  the bent target, changed; about -1 to 1, not clamped
+    mask     (N, 1, H, W)  from 0 to 1, where the paint shows alone
     flow     (N, 2, H, W)  where the target's pixels come from, crop widths beside their own place
     bent     (N, 3, H, W)  the target bent by the flow
     """
