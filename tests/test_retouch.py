@@ -224,6 +224,11 @@ def test_the_loss_for_who_it_is_has_a_recogniser(faces: FaceSet) -> None:
     assert "recogniser" not in make_learner(faces).modules
 
 
+def test_its_discriminator_may_see_the_landmarks(faces: FaceSet) -> None:
+    losses = make_learner(faces, "transfer.discriminator_sees_landmarks=true").step(0)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
 def test_the_network_takes_any_multiple_of_32() -> None:
     network = Retoucher(filters=16).eval()
     for size in (32, 96):

@@ -183,6 +183,9 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         points = super().marks(rows, mirrored)
         return move_points(points, self.moves) if self.run.retouch.jitter else points
 
+    def _pair(self, target: Tensor, photo: Tensor, told: Tensor) -> Tensor:
+        return super()._pair(target, photo, told[:, :1])  # D may see the landmarks to reach [20]
+
     def paint(self, *batch: Tensor) -> Tensor:
         """The retouched targets, (N, 3, H, W)."""
         target, _, drawn, flow, window = batch[:5]
