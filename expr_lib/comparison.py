@@ -241,7 +241,7 @@ def _measured(
     with stages.stage("measured", inputs, replace=True) as (folder, finished):
         path = folder / "pairs.csv"
         if finished and path.is_file():
-            return pd.read_csv(path)
+            return pd.read_csv(path, dtype={"person": str})  # London's are called 001
         known = known_of(entry.in_grey)
         asked = known.asked
         results = generate(entry, ready(run, entry, seed, images), asked)

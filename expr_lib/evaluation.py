@@ -180,7 +180,9 @@ def evaluate(run: Run, out: Path | None = None) -> Evaluation:
     with run.stage("evaluation", inputs, replace=True) as (folder, finished):
         if not finished or not all((folder / name).is_file() for name in TABLES):
             return _evaluate_into(folder, run, model, faces)
-        pairs, table, same_person = (pd.read_csv(folder / name) for name in TABLES[:3])
+        pairs, table, same_person = (
+            pd.read_csv(folder / name, dtype={"person": str}) for name in TABLES[:3]
+        )
         markdown = (folder / "table.md").read_text(encoding="utf-8")
         return Evaluation(pairs, table, same_person, markdown)
 

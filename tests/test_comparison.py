@@ -98,6 +98,19 @@ def test_nothing_is_done_twice(
     )
 
 
+def test_people_who_are_called_by_numbers_keep_their_names(found: Comparison, run: Run) -> None:
+    path = run.folder / FOLDER / "copy-0" / "measured" / "pairs.csv"
+    before = path.read_text(encoding="utf-8")
+    try:
+        table = pd.read_csv(path, dtype={"person": str})
+        table["person"] = "007"
+        table.to_csv(path, index=False)
+        again = compare_methods(run, choose("copy"), images=24)
+        assert set(again.pairs["person"]) == {"007"}
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
 def test_what_the_run_has_trained_itself_is_used(run: Run) -> None:
     own = run.settings.transfer.images
     assert job_of(run, entry("paper"), 0, own) is run
