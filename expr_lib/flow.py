@@ -55,10 +55,11 @@ def _flow(new: Tensor, old: Tensor, triangles: Tensor, size: int) -> Tensor:
     moves = torch.cat([old.clamp(0, 1) - new.clamp(0, 1), torch.zeros_like(frame)], dim=1)
     shares, flat = _shares(ends[:, triangles])  # (N, T, 3, 3), (N, T)
     # a pixel's triangle is the one that it lies deepest in, or least outside of
-    coarse = _with_one(min(SEARCHED, size), new.device)
-    depth = (shares.flatten(1, 2) @ coarse).unflatten(1, (-1, 3)).amin(2)  # (N, T, pixels)
-    found = depth.masked_fill(flat[..., None], -torch.inf).argmax(1)
     side = min(SEARCHED, size)
+    depth = (
+        (shares.flatten(1, 2) @ _with_one(side, new.device)).unflatten(1, (-1, 3)).amin(2)
+    )  # (N, T, pixels)
+    found = depth.masked_fill(flat[..., None], -torch.inf).argmax(1)
     found = F.interpolate(found.reshape(-1, 1, side, side).float(), size).long().flatten(1)
     affine = moves[:, triangles].transpose(2, 3) @ shares  # (N, T, 2, 3)
     place = found[:, :, None, None].expand(-1, -1, 2, 3)

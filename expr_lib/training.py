@@ -92,6 +92,21 @@ def set_rate(optimiser: Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
+def newness(step: int, ema: float) -> float:
+    """Share of the newest weights in a running mean at a step: 1 - `ema`, but more in the first
+    steps, so that the untrained weights are soon forgotten."""
+    return 1 - min(ema, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def follow(mean: nn.Module, new: nn.Module, share: float | Tensor) -> None:
+    """Move a running mean of weights a share of the way to the newest ones; buffers are copied."""
+    for weight, value in zip(mean.parameters(), new.parameters(), strict=True):
+        weight.lerp_(value, share)
+    for buffer, known in zip(mean.buffers(), new.buffers(), strict=True):
+        buffer.copy_(known)
+
+
 def train(
     learner: Learner,
     *,

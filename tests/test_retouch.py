@@ -24,7 +24,7 @@ from expr_lib.models.retouch import Retoucher
 from expr_lib.splits import Split, split_photos
 from expr_lib.training import train
 from test_training import SMALL, StopsAt
-from toy_training import Killed, assert_same_weights
+from toy_training import Killed, assert_same_weights, show_four_people
 
 RETOUCH = next(entry for entry in CATALOGUE if entry.name == "retouch")
 STEPS = [entry for entry, _ in choose("steps")]
@@ -173,15 +173,7 @@ def test_a_face_is_painted_alike_in_any_company(faces: FaceSet) -> None:
 def test_it_overfits_four_people(faces: FaceSet) -> None:
     still = ("transfer.flips=no", "retouch.jitter=0", "retouch.window=false", "retouch.reach=0.1")
     learner = make_learner(faces, "transfer.filters=16", "transfer.images=4000", *still)
-    pool = learner.samples.draw(0, 400)
-    people = faces.table["person"].to_numpy()
-    four = sorted(set(people[pool[:, 2]]))[:4]
-    pool = pool[np.isin(people[pool[:, 2]], four)][: 4 * learner.batch]
-
-    def few(step: int, batch: int) -> np.ndarray:
-        return pool[np.arange(step * batch, (step + 1) * batch) % len(pool)]
-
-    learner.samples.draw = few  # type: ignore[method-assign]
+    show_four_people(learner)
     first = learner.step(0)
     for step in range(1, 300):
         last = learner.step(step)

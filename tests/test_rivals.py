@@ -22,7 +22,7 @@ from expr_lib.models.unet import UNet
 from expr_lib.splits import split_photos
 from expr_lib.training import train
 from test_training import SMALL, StopsAt
-from toy_training import Killed, assert_same_weights
+from toy_training import Killed, assert_same_weights, show_four_people
 
 RIVALS = ("cgan", "pix2pix", "g2gan", "stargan", "exprgan")
 LEARNT = [entry for entry in CATALOGUE if entry.settings]
@@ -87,15 +87,7 @@ def test_each_rival_overfits_four_people(name: str, faces: FaceSet) -> None:
     learner = make_learner(
         name, faces, *wide, "size=32", "transfer.flips=no", "transfer.images=40000"
     )
-    pool = learner.samples.draw(0, 400)
-    people = faces.table["person"].to_numpy()
-    four = sorted(set(people[pool[:, 2]]))[:4]
-    pool = pool[np.isin(people[pool[:, 2]], four)][: 4 * learner.batch]
-
-    def few(step: int, batch: int) -> np.ndarray:
-        return pool[np.arange(step * batch, (step + 1) * batch) % len(pool)]
-
-    learner.samples.draw = few  # type: ignore[method-assign]
+    show_four_people(learner)
     first = {name: loss.item() for name, loss in learner.step(0).items()}
     for step in range(1, steps):
         last = learner.step(step)

@@ -29,7 +29,7 @@ from expr_lib.samples import (
     strength_of,
 )
 from expr_lib.splits import Split
-from expr_lib.training import memory_named, rate_factor, set_rate, train
+from expr_lib.training import follow, memory_named, newness, rate_factor, set_rate, train
 
 MODEL = "model.safetensors"
 MIX_RANGE = (-0.2, 1.2)
@@ -157,11 +157,7 @@ class FusionLearner:
         self.share.average(self.fusion.parameters())
         self.optimiser.step()
         if s.ema:
-            with torch.no_grad():
-                for mean, new in zip(
-                    self.average.parameters(), self.fusion.parameters(), strict=True
-                ):
-                    mean.lerp_(new, 1 - min(s.ema, (1 + step) / (10 + step)))
+            follow(self.average, self.fusion, newness(step, s.ema))
         return losses
 
     def _return(self, fused: Tensor, source: Tensor, target: Tensor, base: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from expr_lib.points import LANDMARK_PARTS
 from expr_lib.processes import choose_device
 from expr_lib.samples import TARGET, TRUTH
 from expr_lib.splits import Split
+from expr_lib.training import follow, newness
 
 DETAILS = (
     LANDMARK_PARTS["outer_lip"] + LANDMARK_PARTS["inner_lip"],
@@ -211,19 +212,13 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         return losses, total
 
     def step(self, step: int) -> dict[str, Tensor]:
-        """One step of all networks; the first ones count for more in the mean, which soon forgets
-        the untrained weights."""
-        self.newness.fill_(1 - min(self.run.retouch.ema, (1 + step) / (10 + step)))
+        """One step of all networks, and of the running mean."""
+        self.newness.fill_(newness(step, self.run.retouch.ema))  # a recorded step reads it there
         return super().step(step)
 
     def _learn(self, *batch: Tensor) -> dict[str, Tensor]:
         losses = super()._learn(*batch)
-        with torch.no_grad():
-            mean, new = self.average, self.generator
-            for weight, value in zip(mean.parameters(), new.parameters(), strict=True):
-                weight.lerp_(value, self.newness)
-            for buffer, known in zip(mean.buffers(), new.buffers(), strict=True):
-                buffer.copy_(known)
+        follow(self.average, self.generator, self.newness)
         return losses
 
     def painter(self) -> Painter:
@@ -265,10 +260,12 @@ class Retouch(Painter):
     def explain(self, target: FaceBatch, points: np.ndarray) -> Retouched:
         """What the pictures of a few targets are made of, for landmarks (N, 68, 2) to reach, crop
         widths."""
-        network = self.networks["generator"].eval()
+        network = self.networks["generator"]
+        was_training = network.training
+        network.eval()
         with autocast(self.precision, self.device):
             found = self._retouched(target, points)
-        network.train()
+        network.train(was_training)
         return found
 
     def _retouched(self, target: FaceBatch, points: np.ndarray) -> Retouched:
