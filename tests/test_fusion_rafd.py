@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from expr_lib.config import load_settings
 from expr_lib.points import Layout, eye_centres, eye_distance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +86,29 @@ def test_a_fold_keeps_its_people_apart_and_measures_those_who_look_ahead(
     again = benchmark.RepeatShot(benchmark.load(RAFD), "left").fuse(some, triples[:50])
     assert np.isfinite(again).all()
     assert (again != some.landmarks[triples[:50, 2]]).any((1, 2)).all()
+
+
+@needs_rafd
+def test_fewer_people_to_learn_from_leave_those_to_be_measured_alike(
+    benchmark: ModuleType,
+) -> None:
+    faces = benchmark.load(RAFD)
+    _, whole = benchmark.parts_of(faces, 1)
+    _, some = benchmark.parts_of(faces, 1, people=8)
+    assert len(some.people("train")) == 8
+    assert set(some.people("train")) < set(whole.people("train"))
+    assert some.people("test") == whole.people("test")
+    assert some.people("validation") == whole.people("validation")
+    with pytest.raises(ValueError, match="not 99"):
+        benchmark.parts_of(faces, 1, people=99)
+
+
+@needs_rafd
+def test_more_people_to_learn_from_help_ridge_regression(benchmark: ModuleType) -> None:
+    settings = load_settings("smoke", ["threads=1", "fusion.epochs=1"])
+    table = benchmark.growth(benchmark.load(RAFD), settings, [0], [6, 30], 1)
+    few, many = (line.split("|")[2].split()[0] for line in table.splitlines()[2:])
+    assert float(many) < float(few) - 0.3
 
 
 def test_it_says_aloud_what_is_missing(tmp_path: Path) -> None:
