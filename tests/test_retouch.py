@@ -21,6 +21,7 @@ from expr_lib.methods.retouch import (
 )
 from expr_lib.methods.tensors import to_tensor
 from expr_lib.models.retouch import Retoucher
+from expr_lib.samples import TARGET
 from expr_lib.splits import Split, split_photos
 from expr_lib.training import train
 from test_training import SMALL, StopsAt
@@ -264,3 +265,19 @@ def test_jitter_moves_target_truth_and_landmarks_as_one(faces: FaceSet) -> None:
     for i in range(2):  # target and truth
         torch.testing.assert_close(shaken[i], move_photos(still[i], moved.moves), atol=1e-4, rtol=0)
     assert (shaken[2] != still[2]).any() and (shaken[4] != still[4]).any()
+
+
+@pytest.mark.parametrize("landmarks", ["true", "fused"])
+def test_landmarks_are_fused_as_faces_are_aligned_and_then_moved(
+    landmarks: str, faces: FaceSet
+) -> None:
+    plain, moved = (
+        make_learner(faces, f"retouch.jitter={j}", f"transfer.landmarks={landmarks}")
+        for j in (0, 0.05)
+    )
+    triples = moved.samples.draw(3, moved.batch)
+    mirrored = torch.zeros(moved.batch, dtype=torch.bool)
+    moved._draw(3)
+    reached, own = plain.reach(triples, mirrored), plain.marks(triples[:, TARGET], mirrored)
+    wanted = moved.warp.flow(*(move_points(points, moved.moves) for points in (reached, own)))
+    torch.testing.assert_close(moved.example(triples, mirrored)[3], wanted)

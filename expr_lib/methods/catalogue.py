@@ -193,6 +193,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _step("no_jitter", "training faces are not moved", "retouch.jitter=0"),
     _step("fused", "learns on fused landmarks", "transfer.landmarks=fused"),
     _step("no_adversary", "without D", "transfer.weight_adversarial=0"),
+    _step("bicubic", "pixels are looked up bicubically", "retouch.sampling=bicubic"),
+    _step("identity", "a loss on whose face it is", "retouch.weight_identity=10"),
     _step("truths", "targets may show the expression already", "transfer.epoch=truths"),
 )
 

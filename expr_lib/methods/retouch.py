@@ -155,8 +155,8 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         the flow between them (N, 2, H, W); its window and the truth's boxes (N, 1, H, W); who it is
         (N,) when the recogniser asks."""
         target, truth = (self.photo(triples[:, c], mirrored) for c in (TARGET, TRUTH))
-        reached = self.reach(triples, mirrored)
-        own, true = (self.marks(triples[:, c], mirrored) for c in (TARGET, TRUTH))
+        reached = self._moved(self.reach(triples, mirrored))
+        own, true = (self._moved(self.marks(triples[:, c], mirrored)) for c in (TARGET, TRUTH))
         drawn = torch.cat([self.draw(reached), self.draw(own)], dim=1)
         flow = self.warp.flow(reached, own)
         window = self.warp.window(reached, own)
@@ -179,9 +179,9 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         photos = super().photo(rows, mirrored)
         return move_photos(photos, self.moves) if self.run.retouch.jitter else photos
 
-    def marks(self, rows: np.ndarray, mirrored: Tensor) -> Tensor:
-        """Landmarks (N, 68, 2), crop widths, moved as their photos."""
-        points = super().marks(rows, mirrored)
+    def _moved(self, points: Tensor) -> Tensor:
+        """Landmarks (N, 68, 2), crop widths, moved as their photos: after Φ, which knows faces as
+        they are aligned."""
         return move_points(points, self.moves) if self.run.retouch.jitter else points
 
     def _pair(self, target: Tensor, photo: Tensor, told: Tensor) -> Tensor:
