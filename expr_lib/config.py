@@ -121,9 +121,6 @@ class RetouchSettings(Settings):
     norm: Literal["group", "batch"] = "group"
     sampling: Literal["bilinear", "bicubic"] = "bilinear"  # of the target's pixels
     ema: float = Field(0.999, ge=0, lt=1)  # of the averaged weights; 0 keeps the last
-    # the share of the way from true landmarks to fused ones on which those to learn with lie at
-    # most; 0: the true ones alone
-    towards_fused: float = Field(1.0, ge=0, le=1)
     jitter: float = Field(0.03, ge=0, lt=0.2)  # of the training faces, crop widths
     weight_ssim: float = Field(5.0, ge=0)
     weight_details: float = Field(20.0, ge=0)  # L1 in the boxes of mouth and eyes

@@ -21,7 +21,7 @@ from expr_lib.methods.retouch import (
 )
 from expr_lib.methods.tensors import to_tensor
 from expr_lib.models.retouch import Retoucher
-from expr_lib.samples import TARGET, TRUTH
+from expr_lib.samples import TARGET
 from expr_lib.splits import Split, split_photos
 from expr_lib.training import train
 from test_training import SMALL, StopsAt
@@ -277,24 +277,7 @@ def test_landmarks_are_fused_as_faces_are_aligned_and_then_moved(
     )
     triples = moved.samples.draw(3, moved.batch)
     mirrored = torch.zeros(moved.batch, dtype=torch.bool)
-    for learner in (plain, moved):
-        learner._draw(3)
+    moved._draw(3)
     reached, own = plain.reach(triples, mirrored), plain.marks(triples[:, TARGET], mirrored)
     wanted = moved.warp.flow(*(move_points(points, moved.moves) for points in (reached, own)))
     torch.testing.assert_close(moved.example(triples, mirrored)[3], wanted)
-
-
-def test_landmarks_to_learn_with_lie_between_true_and_fused(faces: FaceSet) -> None:
-    learner = make_learner(faces, "retouch.jitter=0", "transfer.batch=8")
-    triples = learner.samples.draw(3, learner.batch)
-    mirrored = torch.zeros(learner.batch, dtype=torch.bool)
-    learner._draw(3)
-    true = learner.marks(triples[:, TRUTH], mirrored)
-    way = learner.fused(triples, mirrored) - true
-    gone = learner.reach(triples, mirrored) - true
-    shares = (gone * way).sum((1, 2)) / way.square().sum((1, 2))
-    assert shares.min() >= 0 and shares.max() <= 1 and shares.std() > 0.1
-    torch.testing.assert_close(gone, shares[:, None, None] * way)
-    alone = make_learner(faces, "retouch.towards_fused=0", "transfer.batch=8")
-    alone._draw(3)
-    assert torch.equal(alone.reach(triples, mirrored), alone.marks(triples[:, TRUTH], mirrored))

@@ -191,7 +191,6 @@ CATALOGUE: tuple[Entry, ...] = (
     _step("no_details", "mouth and eyes count no more", "retouch.weight_details=0"),
     _step("no_average", "the last weights, no average", "retouch.ema=0"),
     _step("no_jitter", "training faces are not moved", "retouch.jitter=0"),
-    _step("true_marks", "learns on true landmarks alone", "retouch.towards_fused=0"),
     _step("fused", "learns on fused landmarks", "transfer.landmarks=fused"),
     _step("no_adversary", "without D", "transfer.weight_adversarial=0"),
     _step("bicubic", "pixels are looked up bicubically", "retouch.sampling=bicubic"),

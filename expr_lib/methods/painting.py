@@ -324,14 +324,10 @@ class PaintingLearner(ABC):
         """Landmarks that the networks learn with [9], (N, 68, 2) crop widths."""
         wanted = self.settings.landmarks
         if wanted == "fused":
-            return self.fused(triples, mirrored)
+            source, target = (self.marks(triples[:, c], mirrored) for c in (SOURCE, TARGET))
+            with torch.no_grad():
+                return self.fusion.fuse(source, target)
         return self.marks(triples[:, TRUTH if wanted == "true" else SOURCE], mirrored)
-
-    @torch.no_grad()
-    def fused(self, triples: np.ndarray, mirrored: Tensor) -> Tensor:
-        """J_gen of Eq. 1, (N, 68, 2) crop widths."""
-        source, target = (self.marks(triples[:, c], mirrored) for c in (SOURCE, TARGET))
-        return self.fusion.fuse(source, target)
 
     def draw(self, points: Tensor) -> Tensor:
         """Landmarks as images (N, 1, H, W), in the run's style."""

@@ -167,24 +167,12 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         return target, truth, drawn, flow, window, boxes, *more
 
     def _draw(self, step: int) -> Batch:
-        """A batch whose faces are each moved, turned and scaled a little, all its photos alike, and
-        whose landmarks are each some way from the true ones to the fused."""
-        s, mine = self.run.retouch, self.share.rows
-        rng = np.random.default_rng([self.run.seed, 6, step])
-        moves = rng.uniform(-s.jitter, s.jitter, (self.batch, 4))[mine]
-        shares = rng.uniform(0, s.towards_fused, (self.batch, 1, 1))[mine]
-        self.moves, self.shares = (
-            torch.from_numpy(drawn).float().to(self.device) for drawn in (moves, shares)
-        )
+        """A batch whose faces are each moved, turned and scaled a little, all its photos alike."""
+        if jitter := self.run.retouch.jitter:
+            rng = np.random.default_rng([self.run.seed, 6, step])
+            drawn = rng.uniform(-jitter, jitter, (self.batch, 4))[self.share.rows]
+            self.moves = torch.from_numpy(drawn).float().to(self.device)
         return super()._draw(step)
-
-    def reach(self, triples: np.ndarray, mirrored: Tensor) -> Tensor:
-        """Landmarks to learn with, (N, 68, 2) crop widths: on the way from those of the settings
-        (the true ones) to the fused."""
-        wanted = super().reach(triples, mirrored)
-        if not self.run.retouch.towards_fused:
-            return wanted
-        return wanted.lerp(self.fused(triples, mirrored), self.shares)
 
     def photo(self, rows: np.ndarray, mirrored: Tensor) -> Tensor:
         """Photos (N, 3, H, W) in about [-1, 1], moved."""
