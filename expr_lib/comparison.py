@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from expr_lib.config import change_settings
-from expr_lib.errors import BadSetting, ExprLibError
+from expr_lib.errors import BadSetting, in_one_line
 from expr_lib.expressions import ExpressionClassifier
 from expr_lib.faceset import FaceSet
 from expr_lib.files import only_one, read_json, write_json, write_text
@@ -41,12 +41,16 @@ class Comparison:
     entries   the methods that were measured, in order
     images    photos that each learned method was shown
     failures  why a method, and a seed of it, has no row
+    budget    the photos that were asked for; None for as many as the run's settings say
+    absent    the methods that no seed of could be measured, each with its reason
     """
 
     pairs: pd.DataFrame
     entries: tuple[Entry, ...]
     images: int
     failures: dict[str, str] = field(default_factory=dict)
+    budget: int | None = None
+    absent: dict[Entry, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def compare_methods(
     def known(in_grey: bool) -> Known:  # nothing is embedded when every row is finished
         return Known.of(run, fusion, in_grey)
 
-    parts, failures, entries = [], {}, []
+    parts, failures, entries, absent = [], {}, [], {}
     with only_one(run.folder / FOLDER):
         for entry, seeds in chosen:
             for number in range(seeds):
@@ -128,10 +132,10 @@ def compare_methods(
                 try:
                     found = _measured(run, entry, seed, images, known)
                 except Exception as error:  # the others must not be lost
-                    reason = _told(error)
+                    reason = in_one_line(error)
                     print(f"note: {name} failed: {reason}", flush=True)
                     write_text(run.folder / FOLDER / name / "failure.txt", traceback.format_exc())
-                    failures[name] = reason
+                    failures[name] = absent[entry] = reason
                 else:
                     (run.folder / FOLDER / name / "failure.txt").unlink(missing_ok=True)
                     parts.append(found.assign(method=entry.name, seed=seed))
@@ -143,6 +147,8 @@ def compare_methods(
         tuple(dict.fromkeys(entries)),
         images or _own_images(run),
         failures,
+        images,
+        {entry: reason for entry, reason in absent.items() if entry not in entries},
     )
 
 
@@ -175,11 +181,6 @@ def images_of(run: Run, budget: str) -> int:
         kept[budget] = max(1, round(60 * amount / seconds_a_step(learner, 10))) * learner.batch
         write_json(path, kept)
     return int(kept[budget])
-
-
-def _told(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ExprLibError) else f"{type(error).__name__}: {text}"
 
 
 def job_of(run: Run, entry: Entry, seed: int, images: int | None) -> Run:

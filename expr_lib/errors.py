@@ -77,3 +77,10 @@ class OutputFailed(ExprLibError):
     """A file that could not be written: full disk, no permission."""
 
     exit_code = 1
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, for a table or a note; with the name of its class where it is none of
+    ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ExprLibError) else f"{type(error).__name__}: {text}"

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from expr_lib.config import FusionSettings, RunSettings, load_settings
-from expr_lib.errors import TooFewPeople
+from expr_lib.errors import in_one_line
 from expr_lib.files import digest
 from expr_lib.methods.converter import Converter
 from expr_lib.methods.fusion import LandmarkFusion
@@ -85,7 +85,7 @@ def compare_fusion(
     images   faces that Φ as printed and FReeNet's converter are shown each, 0 to leave both out;
              None for what `faces_shown` says
     triples  (M, 3) pairs to measure; by default those of `evaluation.pairs`
-    raises   TooFewPeople when nobody can be measured; whatever training raises
+    raises   TooFewPeople when nobody can be measured; a method that fails is a row with its reason
     """
     if triples is None:
         triples = split.pairs("test", settings.evaluation.pairs, settings.seed)
@@ -154,17 +154,20 @@ class _Fitting:
             **more,
         }
 
-    def fusion(self, name: str, title: str, chosen: FusionSettings) -> Fitted:
-        """Φ or ridge regression of these settings."""
+    def fusion(self, name: str, title: str, chosen: FusionSettings) -> FusionMethod:
+        """Φ or ridge regression of these settings, or why there is none."""
         settings = self.settings.model_copy(update={"fusion": chosen})
         folder, inputs = self.folder / name, self._inputs(fusion=chosen.model_dump(mode="json"))
-        with kept_stage(folder, inputs) as finished:
-            if finished:
-                fitted = LandmarkFusion.load(folder, settings, self.faces.layout.count)
-            else:
-                key = digest(inputs)
-                fitted = LandmarkFusion.fit(self.faces, self.split, settings, folder, key)
-                fitted.save(folder)
+        try:
+            with kept_stage(folder, inputs) as finished:
+                if finished:
+                    fitted = LandmarkFusion.load(folder, settings, self.faces.layout.count)
+                else:
+                    key = digest(inputs)
+                    fitted = LandmarkFusion.fit(self.faces, self.split, settings, folder, key)
+                    fitted.save(folder)
+        except Exception as error:  # the others must not be lost
+            return Absent(name, title, "", in_one_line(error))
         return Fitted(fitted, name, title)
 
     def converter(self, images: int) -> FusionMethod:
@@ -178,8 +181,8 @@ class _Fitting:
                 fitted = Converter.fit(self.faces, self.split, images, seed, folder, key)
                 fitted.save(folder)
                 return fitted
-        except TooFewPeople as error:
-            return Absent(Converter.name, Converter.title, Converter.needs, str(error))
+        except Exception as error:  # the others must not be lost
+            return Absent(Converter.name, Converter.title, Converter.needs, in_one_line(error))
 
 
 def measure_fusion(

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from expr_lib import figures
-from expr_lib.comparison import FOLDER, Asked, Comparison, generate, ready
+from expr_lib.comparison import CONTROLS, FOLDER, Asked, Comparison, generate, ready
 from expr_lib.files import whole_file, write_text
 from expr_lib.fusing import compare_fusion, faces_shown, fusion_as_markdown
 from expr_lib.measures import ALL_MEASURES, MEASURES, PERCEPTUAL_LEFT_OUT, Measure
@@ -126,13 +126,35 @@ def _rows(
     cells = table.set_index(["method", "measure"])
     seeds = found.pairs.groupby("method")["seed"].nunique()
     seen = found.pairs.groupby("method")["found"].mean()
+    notes = _notes(found, table)
     head = ["method", "needs", "seeds", *(m.title for m in measures), "faces found", "note"]
     rows: list[list[object]] = []
     for entry in found.entries:
         told = [_cell(cells.loc[(entry.name, m.name)], "mean", m.decimals) for m in measures]
         facts = (entry.title, entry.needs or "-", seeds[entry.name])
-        rows.append([*facts, *told, f"{seen[entry.name]:.0%}", entry.note])
+        rows.append([*facts, *told, f"{seen[entry.name]:.0%}", notes[entry.name]])
+    for entry in found.absent:
+        nothing = ["-"] * (len(measures) + 1)
+        rows.append([entry.title, entry.needs or "-", 0, *nothing, notes[entry.name]])
     return head, rows
+
+
+def _notes(found: Comparison, table: pd.DataFrame) -> dict[str, str]:
+    """What the table says about each method: its entry's note, how far it got where copying is
+    nearer to the wanted points, and why it has no numbers."""
+    means = table[table["measure"] == "error_wanted"].set_index("method")["mean"]
+    notes = {}
+    for entry in found.entries:
+        parts = [entry.note] if entry.note else []
+        own, copied = means[entry.name], means.get("copy", np.nan)
+        if _learned(entry) and own >= copied:
+            parts.append(f"landmark error to wanted {own:.2f} %, copying {copied:.2f} %")
+        notes[entry.name] = "; ".join(parts)
+    return notes | {entry.name: f"failed: {reason}" for entry, reason in found.absent.items()}
+
+
+def _learned(entry: Entry) -> bool:
+    return not {entry.name, entry.network} & set(CONTROLS)
 
 
 def _cell(row: pd.Series, middle: str, decimals: int, signed: bool = False) -> str:
@@ -142,7 +164,7 @@ def _cell(row: pd.Series, middle: str, decimals: int, signed: bool = False) -> s
 
 def _about(found: Comparison, table: pd.DataFrame) -> pd.DataFrame:
     """The table with what there is to know about each method."""
-    learned = {e.name: found.images for e in found.entries if e.group != "control"}
+    notes = _notes(found, table)
     about = pd.DataFrame(
         [
             {
@@ -150,15 +172,15 @@ def _about(found: Comparison, table: pd.DataFrame) -> pd.DataFrame:
                 "title": entry.title,
                 "group": entry.group,
                 "needs": entry.needs,
-                "images": learned.get(entry.name, 0),
+                "images": found.images if _learned(entry) else 0,
                 "seeds": found.pairs.loc[found.pairs["method"] == entry.name, "seed"].nunique(),
                 "settings": " ".join(entry.settings),
-                "note": entry.note,
+                "note": notes[entry.name],
             }
-            for entry in found.entries
+            for entry in (*found.entries, *found.absent)
         ]
     )
-    return about.merge(table, on="method")
+    return about.merge(table, on="method", how="left")
 
 
 def _tested(run: Run, found: Comparison, reference: str) -> pd.DataFrame:
@@ -195,11 +217,14 @@ def _differences(found: Comparison, tests: pd.DataFrame) -> list[str]:
 
 def _several_seeds(found: Comparison) -> pd.DataFrame:
     """The rows of the methods with most seeds, and those of the controls, which have none, under
-    each of these seeds; empty when there is one seed only."""
+    each of these seeds; empty when they share one seed only, or none."""
     counts = found.pairs.groupby("method")["seed"].nunique()
-    if counts.max() == 1:
-        return found.pairs.iloc[:0]
     many = found.pairs[found.pairs["method"].isin(counts.index[counts == counts.max()])]
+    methods = many.groupby("seed")["method"].nunique()
+    shared = methods.index[methods == many["method"].nunique()]  # a seed may have failed in one
+    if len(shared) < 2:
+        return found.pairs.iloc[:0]
+    many = many[many["seed"].isin(shared)]
     controls = [entry.name for entry in found.entries if entry.group == "control"]
     fixed = found.pairs[found.pairs["method"].isin(controls)].drop(columns="seed")
     return pd.concat([many, fixed.merge(many[["seed"]].drop_duplicates(), how="cross")])
@@ -236,20 +261,23 @@ def draw_pictures(run: Run, found: Comparison, table: pd.DataFrame) -> dict[str,
     groups = {entry.title: entry.group for entry in found.entries}
     drawn = {BARS: figures.method_bars(table, titles, groups, MEASURES)}
     if main:
-        drawn[GRID] = _grid(run, main, found.images)
+        drawn[GRID] = _grid(run, found, main)
     for name, (group, file) in GRIDS_OF_CHANGES.items():
         changed = [entry for entry in found.entries if entry.group == group]
         own = [entry for entry in found.entries if entry.name == name]
         if changed:
-            drawn[file] = _grid(run, own + changed, found.images)
+            drawn[file] = _grid(run, found, own + changed)
     return drawn
 
 
-def _grid(run: Run, entries: Sequence[Entry], images: int, rows: int = 8) -> Figure:
+def _grid(run: Run, found: Comparison, entries: Sequence[Entry], rows: int = 8) -> Figure:
+    """Pictures of each method, by the first of its seeds that was measured."""
     asked = Asked.of(run, limit=rows)
+    seeds = found.pairs.groupby("method")["seed"].min()
     columns = [("source", asked.source.photos), ("target", asked.target.photos)]
     for entry in entries:
-        results = generate(entry, ready(run, entry, run.settings.seed, images), asked)
+        method = ready(run, entry, int(seeds[entry.name]), found.budget)
+        results = generate(entry, method, asked)
         columns.append((entry.title, results))
     columns.append(("truth", asked.truth.photos))
     words = run.faces().table["expression"].to_numpy()

@@ -12,10 +12,12 @@ from expr_lib.comparison import FOLDER, Comparison, compare_methods, images_of, 
 from expr_lib.config import change_settings, load_settings
 from expr_lib.errors import BadSetting
 from expr_lib.methods.catalogue import CATALOGUE, choose
+from expr_lib.methods.converter import Converter
 from expr_lib.methods.painting import Painter
 from expr_lib.methods.stargan import StarLearner
-from expr_lib.reporting import write_comparison
+from expr_lib.reporting import EVERY, _notes, write_comparison
 from expr_lib.runs import Run
+from expr_lib.statistics import summarise_methods
 from test_training import SMALL
 
 CHOSEN = "copy,warp,paper*2,cgan,stargan,true_marks,oracle,in_grey,copy_in_grey"
@@ -29,10 +31,15 @@ def run(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(folder, load_settings("smoke", TINY), faces_at=small_faces, jobs=1)
 
 
-def break_stargan(patch: pytest.MonkeyPatch) -> None:
-    def fail(self: StarLearner) -> None:
-        raise RuntimeError("no such luck")
+def fail(*given: object, **more: object) -> None:
+    raise RuntimeError("no such luck")
 
+
+def never(*given: object, **more: object) -> None:
+    raise AssertionError("trained or painted again")
+
+
+def break_stargan(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StarLearner, "build", fail)
 
 
@@ -52,6 +59,7 @@ def test_a_method_that_fails_is_named_and_the_others_go_on(
 ) -> None:
     assert found.failures == {"stargan-0": "RuntimeError: no such luck"}
     assert "no such luck" in (run.folder / FOLDER / "stargan-0" / "failure.txt").read_text()
+    assert [e.name for e in found.absent] == ["stargan"]
     names = [e.name for e in found.entries]
     wanted = {name.partition("*")[0] for name in CHOSEN.split(",")} - {"stargan"}
     assert names == [e.name for e in CATALOGUE if e.name in wanted]
@@ -83,9 +91,6 @@ def test_each_row_is_what_it_says(found: Comparison) -> None:
 def test_nothing_is_done_twice(
     found: Comparison, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*given: object, **more: object) -> None:
-        raise AssertionError("trained or painted again")
-
     monkeypatch.setattr(Painter, "fit", never)
     monkeypatch.setattr(Painter, "generate", never)
     again = compare_methods(run, choose("warp,paper*2,oracle"), images=24)
@@ -138,6 +143,9 @@ def test_the_report_has_every_row(found: Comparison, run: Run) -> None:
     for e in found.entries:
         assert text.count(f"| {e.title} |") >= 3, e.name
     assert "stargan-0 failed: RuntimeError: no such luck" in text
+    lost = next(line for line in text.splitlines() if line.startswith("| StarGAN"))
+    assert "| 0 | - |" in lost and lost.endswith("| failed: RuntimeError: no such luck |")
+    assert "printed in the paper" in text
     assert "LPIPS, FID and KID are left out" in text
     assert "ridge regression" in text
     assert "Ranks over 2 seeds" in text
@@ -148,10 +156,56 @@ def test_the_report_has_every_row(found: Comparison, run: Run) -> None:
     row = table[(table["method"] == "copy") & (table["measure"] == "ssim")].iloc[0]
     assert row["mean"] == pytest.approx(means.mean())
     assert row["images"] == 0
+    assert set(table.loc[table["method"] == "copy_in_grey", "images"]) == {0}
+    lost = table[table["method"] == "stargan"].iloc[0]
+    assert (lost["seeds"], lost["note"]) == (0, "failed: RuntimeError: no such luck")
+    assert np.isnan(lost["mean"])
     assert table.loc[table["method"] == "cgan", "needs"].iloc[0] == "the source's label"
     assert (table.loc[table["method"] == "cgan", "images"] == 24).all()
     for name in ("grid.png", "grid_ablations.png", "bars.png", "tests.csv", "ranks.csv"):
         assert (folder / name).stat().st_size > 500, name
+
+
+def test_who_is_behind_copying_says_how_far(found: Comparison, run: Run) -> None:
+    pairs = found.pairs.assign(error_wanted=found.pairs["method"].map({"copy": 3.0, "cgan": 8.5}))
+    table = summarise_methods(pairs.fillna({"error_wanted": 1.0}), EVERY, 100, 0)
+    notes = _notes(found, table)
+    assert notes["cgan"].endswith("; landmark error to wanted 8.50 %, copying 3.00 %")
+    assert notes["paper"] == notes["warp"] == notes["copy"] == ""
+
+
+def test_a_lost_seed_does_not_lose_the_report(
+    run: Run, monkeypatch: pytest.MonkeyPatch, found: Comparison
+) -> None:
+    """One seed of a method, and a method of stage 1, cannot be had."""
+    pairs = found.pairs[found.pairs["method"].isin(["copy", "paper", "cgan"])]
+    first = pairs["method"].eq("paper") & pairs["seed"].eq(0)
+    some = Comparison(
+        pairs[~first],
+        tuple(e for e in found.entries if e.name in ("copy", "paper", "cgan")),
+        24,
+        {"paper-0": "RuntimeError: no such luck"},
+        24,
+    )
+    monkeypatch.setattr(Painter, "fit", never)
+    monkeypatch.setattr(Converter, "fit", fail)
+    monkeypatch.setattr(Converter, "load", fail)
+    text = write_comparison(run, some)
+    assert "paper-0 failed" in text and "Ranks over" not in text
+    assert "FReeNet's converter | the target's neutral face | RuntimeError: no such luck" in text
+    assert "ridge regression" in text
+
+
+def test_a_run_by_epochs_is_reported_as_it_was_trained(
+    small_faces: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = change_settings(run.settings, ["transfer.epochs=1"])
+    by_epochs = Run(run.folder / "by_epochs", settings, faces_at=small_faces, jobs=1)
+    found = compare_methods(by_epochs, choose("copy,paper,pix2pix"))
+    assert not found.failures and found.budget is None and found.images > 0
+    monkeypatch.setattr(Painter, "fit", never)
+    text = write_comparison(by_epochs, found)
+    assert f"{found.images} photos shown" in text
 
 
 @pytest.mark.parametrize("wrong", ["", "3", "min", "0images", "-3min", "3 min", "3hours", "infmin"])

@@ -101,9 +101,6 @@ def _step(name: str, title: str, *settings: str) -> "Entry":
     return Entry(f"retouch_{name}", f"retouch, {title}", "step", (*_RETOUCH, *settings))
 
 
-# how far it got, `expr-lib compare --budget 6000images`
-_BEHIND = "after 6,000 photos of drawn faces behind copying in landmark error"
-
 CATALOGUE: tuple[Entry, ...] = (
     Entry("copy", "copy target", "control"),
     Entry("warp", "warp by fused landmarks", "control"),
@@ -113,7 +110,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "rival",
         _CGAN,
         "the source's label",
-        note=f"nothing names the pixels that are wrong; {_BEHIND}",
+        note="nothing names the pixels that are wrong",
     ),
     Entry("pix2pix", "pix2pix", "rival", _PIX2PIX),
     Entry("g2gan", G2GAN.title, "rival", ("transfer.method=g2gan",), G2GAN.needs),
@@ -123,7 +120,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "rival",
         ("transfer.method=stargan",),
         StarGAN.needs,
-        note=f"its generator learns from every fifth batch; {_BEHIND}",
+        note="its generator learns from every fifth batch",
     ),
     Entry(
         "exprgan",
@@ -131,7 +128,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "rival",
         ("transfer.method=exprgan",),
         ExprGAN.needs,
-        note=f"50 numbers hold no person and no style; {_BEHIND}",
+        note="50 numbers hold no person and no style",
     ),
     Entry("paper", PaperModel.title, "paper"),
     Entry("no_fusion", "source landmarks, no fusion", "ablation", ("transfer.landmarks=source",)),
