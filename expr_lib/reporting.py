@@ -147,7 +147,7 @@ def _notes(found: Comparison, table: pd.DataFrame) -> dict[str, str]:
     for entry in found.entries:
         parts = [entry.note] if entry.note else []
         own, copied = means[entry.name], means.get("copy", np.nan)
-        if _learned(entry) and own >= copied:
+        if _learned(entry) and entry.reaches == "own" and own >= copied:
             parts.append(f"landmark error to wanted {own:.2f} %, copying {copied:.2f} %")
         notes[entry.name] = "; ".join(parts)
     return notes | {entry.name: f"failed: {reason}" for entry, reason in found.absent.items()}
