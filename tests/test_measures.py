@@ -45,6 +45,23 @@ def test_a_perfect_result(drawn_face: Rendered) -> None:
     assert row["error_wanted"] == row["error_truth"] < 8
 
 
+def test_identity_and_leak_are_distances_of_dlibs_embedding(drawn_face: Rendered) -> None:
+    """By hand: the face that dlib finds again, embedded alone, beside codes of our choice."""
+    points = find_again(drawn_face.image)
+    assert points is not None
+    code = embed_face(drawn_face.image, points * 256 - 0.5).astype(float)
+    rng = np.random.default_rng(0)
+    truth_code, source_code = code + rng.normal(0, 0.05, (2, 128))
+    given = points_of(drawn_face)[None]
+    truth = FaceBatch(drawn_face.image[None], given)
+    codes = {"truth_codes": truth_code[None], "source_codes": source_code[None]}
+    row = measure(drawn_face.image[None], truth, wanted=given, **codes).iloc[0]
+    to_truth, to_source = (np.sqrt(((code - c) ** 2).sum()) for c in (truth_code, source_code))
+    assert row["identity"] == pytest.approx(to_truth, rel=1e-5)
+    apart = np.sqrt(((truth_code - source_code) ** 2).sum())
+    assert row["leak"] == pytest.approx(apart - to_source, rel=1e-5)
+
+
 def test_a_result_without_a_face_counts_as_not_found(drawn_face: Rendered) -> None:
     grey = np.full((256, 256, 3), 128, np.uint8)
     row = seen(drawn_face, grey).iloc[0]

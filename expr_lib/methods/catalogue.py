@@ -54,7 +54,8 @@ class Entry:
 # pix2pix as its authors' PyTorch code: U-Net-256 with dropout, BatchNorm in D, which sees
 # the condition; Adam at 2e-4 for both, falling to 0 over the second half; one photo a step, and so
 # eight times as many steps as with eight. Halving D's loss, as they do, changes nothing under Adam.
-# Ours: at use no dropout and the running statistics (their option --eval).
+# Ours: at use no dropout and the running statistics (their option --eval), and no random crops,
+# since faces are aligned.
 _PIX2PIX = (
     "transfer.batch=1",
     "processes=1",  # one photo cannot be shared

@@ -5,8 +5,9 @@ through the neutral face.
 No code was published and layers and weights are not known to us, so this is our reading: both
 generators are the U-Net of Table 1 and both discriminators the PatchGAN of Table 2, so that
 architecture does not decide the comparison; the face recogniser of the identity loss (Light-CNN
-there) is a small one that learns from the training photos beside them; the landmarks that are
-reached are those that Φ fuses, as for the paper's model.
+there) is a small one that learns from the training photos beside them; landmarks are drawn as for
+all methods here, where theirs are heat maps; those that are reached are the ones that Φ fuses, as
+for the paper's model.
 """
 
 from typing import Self
