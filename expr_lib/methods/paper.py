@@ -1,7 +1,7 @@
 """The paper's model: landmarks fused by the frozen Φ, then the U-Net Ω of stage 2 (Eq. 2 and
 7-9)."""
 
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -111,9 +111,7 @@ class PaperModel(Painter):
     @property
     def generator(self) -> UNet:
         """Ω."""
-        generator = self.networks["generator"]
-        assert isinstance(generator, UNet)
-        return generator
+        return cast(UNet, self.networks["generator"])  # or what wraps it
 
     @classmethod
     def untrained(cls, fusion: LandmarkFusion, settings: RunSettings) -> Self:
