@@ -212,6 +212,8 @@ def growth(
     faces: PointSet, settings: RunSettings, folds: list[int], counts: list[int], jobs: int
 ) -> str:
     """What more people to learn from are worth, as Markdown: errors and ratios to ridge."""
+    for fold in folds:  # what cannot be done is told before anything is trained
+        parts_of(faces, fold, max(counts))
     rows = []
     for people in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -235,6 +237,14 @@ def growth(
     return as_markdown(head, rows)
 
 
+def whole_numbers(text: str) -> list[int]:
+    """Numbers of people, at least two: with one there is nobody to transfer from."""
+    numbers = [int(part) for part in text.split(",")]
+    if min(numbers) < 2:
+        raise argparse.ArgumentTypeError("at least two people are needed to learn from")
+    return numbers
+
+
 def main() -> None:
     """Print both tables and the learning curves."""
     root = Path(__file__).parents[1]
@@ -251,7 +261,11 @@ def main() -> None:
         default=120_000,
         help="faces that Φ as printed and FReeNet's converter are shown; 0 leaves both out",
     )
-    parser.add_argument("--people", help="numbers of people to learn from, such as 4,8,16")
+    parser.add_argument(
+        "--people",
+        type=whole_numbers,
+        help="numbers of people to learn from, such as 4,8,16; without --images and --folder",
+    )
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     if not options.landmarks.is_file():
@@ -259,8 +273,10 @@ def main() -> None:
     faces, settings = load(options.landmarks), load_settings("laptop", ["threads=1"])
     folds, start = list(range(options.folds)), time.perf_counter()
     if options.people:
-        counts = [int(number) for number in options.people.split(",")]
-        print(growth(faces, settings, folds, counts, options.jobs))
+        try:
+            print(growth(faces, settings, folds, options.people, options.jobs))
+        except ValueError as error:
+            sys.exit(f"--people: {error}")
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)

@@ -111,6 +111,18 @@ def test_more_people_to_learn_from_help_ridge_regression(benchmark: ModuleType) 
     assert float(many) < float(few) - 0.3
 
 
+@needs_rafd
+@pytest.mark.parametrize(
+    ("people", "told"),
+    [("8,99", "not 99"), ("many", "invalid whole_numbers"), ("1", "at least two people")],
+)
+def test_numbers_of_people_that_there_cannot_be_are_told(people: str, told: str) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "fusion_rafd.py"), "--people", people]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert told in done.stderr and "Traceback" not in done.stderr
+
+
 def test_it_says_aloud_what_is_missing(tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "fusion_rafd.py"
     command = [sys.executable, str(script), "--landmarks", str(tmp_path / "none.npz")]
