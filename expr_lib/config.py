@@ -55,10 +55,10 @@ class FusionSettings(Budget):
     """Stage 1, Φ: the network of Eq. 1 and the losses of Eq. 3-6. Defaults are the paper's.
 
     With `model` ridge a linear map stands in for the network; of the other settings it knows
-    `flips` alone.
+    `flips` alone. With blend both are fitted, and the deviation is between theirs.
     """
 
-    model: Literal["network", "ridge"] = "network"
+    model: Literal["network", "ridge", "blend"] = "network"
     epochs: int | None = Field(400, ge=1)
     hidden: int = Field(512, ge=1)
     latent: int = Field(256, ge=1)
@@ -247,7 +247,8 @@ class RunSettings(Settings):
 
 
 _SMALL_FUSION: dict[str, Any] = {
-    # small and regularised beats big on few people
+    # small and regularised beats big on few people, and with ridge beside it either alone
+    "model": "blend",
     "epochs": None,
     "hidden": 128,
     "latent": 32,

@@ -54,18 +54,29 @@ def _flow(new: Tensor, old: Tensor, triangles: Tensor, size: int) -> Tensor:
     ends = torch.cat([new.clamp(0, 1), frame], dim=1)
     moves = torch.cat([old.clamp(0, 1) - new.clamp(0, 1), torch.zeros_like(frame)], dim=1)
     shares, flat = _shares(ends[:, triangles])  # (N, T, 3, 3), (N, T)
-    # a pixel's triangle is the one that it lies deepest in, or least outside of
     side = min(SEARCHED, size)
-    depth = (
-        (shares.flatten(1, 2) @ _with_one(side, new.device)).unflatten(1, (-1, 3)).amin(2)
-    )  # (N, T, pixels)
-    found = depth.masked_fill(flat[..., None], -torch.inf).argmax(1)
-    found = F.interpolate(found.reshape(-1, 1, side, side).float(), size).long().flatten(1)
-    affine = moves[:, triangles].transpose(2, 3) @ shares  # (N, T, 2, 3)
-    place = found[:, :, None, None].expand(-1, -1, 2, 3)
-    chosen = affine.gather(1, place)  # (N, pixels, 2, 3)
-    pixels = _with_one(size, new.device).T[:, :, None]  # (pixels, 3, 1)
-    return (chosen @ pixels)[..., 0].transpose(1, 2).reshape(len(new), 2, size, size)
+    usable = shares.masked_fill(flat[..., None, None], -torch.inf)
+    found = torch.stack([_deepest(each, side) for each in usable])
+    affine = (moves[:, triangles].transpose(2, 3) @ shares).permute(0, 2, 3, 1).flatten(1, 2)
+    chosen = affine.gather(2, found[:, None].expand(-1, 6, -1))  # (N, 6, side²)
+    of_x, of_y, constant = (
+        F.interpolate(chosen.view(-1, 6, side, side), size).unflatten(1, (2, 3)).unbind(2)
+    )
+    x, y = pixel_places(size, new.device)
+    return of_x * x + of_y * y + constant
+
+
+def _deepest(shares: Tensor, side: int) -> Tensor:
+    """The triangle that each pixel lies deepest in, or least outside of, (side²,) int64. One face
+    after the other and triangles innermost, as that stays in a processor's cache.
+
+    shares  (T, 3, 3)  of `_shares`, -inf for a triangle that is not to be chosen
+    """
+    of_x, of_y, constant = shares.permute(2, 1, 0).contiguous()[:, :, None]  # each (3, 1, T)
+    centres = (torch.arange(side, device=shares.device)[:, None] + 0.5) / side
+    across, down = of_x * centres, of_y * centres + constant  # (3, side, T)
+    first, second, third = (a + d[:, None] for a, d in zip(across, down, strict=True))
+    return torch.minimum(torch.minimum(first, second), third).flatten(0, 1).argmax(1)
 
 
 def _shares(corners: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,12 +94,6 @@ def _shares(corners: Tensor) -> tuple[Tensor, Tensor]:
     flat = area.abs() < FLAT
     divisor = torch.where(flat, torch.ones_like(area), area)
     return torch.stack(rows, -2) / divisor[..., None, None], flat
-
-
-def _with_one(size: int, device: torch.device) -> Tensor:
-    """The centres of a square picture's pixels as (x, y, 1), (3, size²)."""
-    places = pixel_places(size, device).flatten(1)
-    return torch.cat([places, torch.ones_like(places[:1])])
 
 
 def pixel_places(size: int, device: torch.device) -> Tensor:

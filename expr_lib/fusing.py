@@ -116,9 +116,11 @@ def fusion_methods(
     ]
     if images:
         methods.append(fit.fusion("printed", "Φ as printed", printed(images)))
-    if own.model == "network":
+    if own.model != "ridge":
         title = "Φ of this run"
         given = Fitted(fusion, "own", title) if fusion else fit.fusion("own", title, own)
+        if isinstance(given, Fitted) and (alone := given.fusion.alone):
+            methods.append(Fitted(alone, "alone", f"{title}, without ridge beside it"))
         methods.append(given)
     return [*methods, fit.converter(images)] if images else methods
 

@@ -57,7 +57,7 @@ def write_comparison(run: Run, found: Comparison, against: Sequence[str] = (REFE
         files["ranks.csv"] = stability.by_seed
         texts += _stability(found, stability.spread, stability.agreement)
     own, rivals = faces_shown(s, run.split())
-    to_own = f"{own:,} to Φ of the run, " if s.fusion.model == "network" else ""
+    to_own = f"{own:,} to Φ of the run, " if s.fusion.model != "ridge" else ""
     texts += [
         "Stage 1 alone: error of the fused landmarks to the truth's, on the same pairs. "
         f"Faces shown: {to_own}{rivals:,} to Φ as printed and to the converter.\n",

@@ -22,6 +22,7 @@ METHODS = [
     "mean_shift",
     "ridge",
     "printed",
+    "alone",
     "own",
     "freenet",
 ]

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from expr_lib.models.fusion import EYE_DISTANCE, Fusion, LandmarkDiscriminator, perceptron
 from expr_lib.models.patchgan import PatchGAN
-from expr_lib.models.unet import UNet
+from expr_lib.models.unet import ResizeConv2d, UNet
 
 TABLE_1 = {
     "down": [(64, 128), (128, 64), (256, 32), (512, 16), (512, 8), (512, 4), (512, 2)],
@@ -147,6 +147,23 @@ def test_all_variants_count_as_their_layers_say() -> None:
     assert count(first_block="printed") - plain == 2 * 8
     pairs = [(64, 64), (128, 64), (128, 32), (64, 16), (32, 8), (16, 3)]
     assert plain - count(upsampling="resize") == sum(a * b * (16 - 9) for a, b in pairs)
+
+
+def test_resizing_and_convolving_is_the_same_folded_into_one() -> None:
+    layer = ResizeConv2d(6, 5)
+    x = torch.randn(2, 6, 7, 9)
+    larger = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    expected = nn.functional.conv2d(larger, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+    layer.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), expected)
+        assert layer.folded is not None and layer.folded[1].shape == (6, 5, 4, 4)
+        layer.weight *= 2  # what was folded is no longer right
+        layer.bias *= 2
+        torch.testing.assert_close(layer(x), 2 * expected)
+    layer(x).sum().backward()  # at use, too, a gradient reaches the weights
+    assert layer.weight.grad is not None and layer.weight.grad.abs().min() > 0
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 128])

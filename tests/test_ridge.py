@@ -1,4 +1,4 @@
-"""Ridge regression in the place of Φ."""
+"""Ridge regression in the place of Φ, and beside it."""
 
 from pathlib import Path
 
@@ -8,15 +8,16 @@ import torch
 
 from expr_lib.config import load_settings
 from expr_lib.faceset import FaceSet
-from expr_lib.methods.fusion import LandmarkFusion, build_fusion
+from expr_lib.methods.fusion import LandmarkFusion, build_fusion, choose_share
 from expr_lib.methods.paper import PaperModel, TransferLearner
 from expr_lib.methods.ridge import ALPHAS, choose_penalty, fit_ridge
 from expr_lib.metrics import landmark_error
-from expr_lib.models.fusion import LinearFusion
+from expr_lib.models.fusion import BlendedFusion, Fusion, LinearFusion
 from expr_lib.splits import split_photos
 from toy_points import toy_faces
 
 RIDGE = load_settings("smoke", ["fusion.model=ridge"])
+BLEND = load_settings("smoke", ["fusion.model=blend", "fusion.images=128"])
 
 
 def test_ridge_recovers_a_linear_map() -> None:
@@ -89,4 +90,65 @@ def test_ridge_feeds_stage_2(small_faces: Path, tmp_path: Path) -> None:
 def test_settings_say_which_model_stage_1_is() -> None:
     assert isinstance(build_fusion(RIDGE.fusion, 106), LinearFusion)
     assert build_fusion(RIDGE.fusion, 106).mean.shape == (106, 2)
-    assert not isinstance(build_fusion(load_settings("smoke").fusion), LinearFusion)
+    assert isinstance(build_fusion(BLEND.fusion, 106), BlendedFusion)
+    assert isinstance(build_fusion(load_settings("paper").fusion), Fusion)
+
+
+def test_a_blend_lies_between_the_two() -> None:
+    torch.manual_seed(0)
+    network, linear = Fusion(hidden=8, latent=4), LinearFusion()
+    for part in (network.decoder[-1].weight, linear.weight):
+        torch.nn.init.normal_(part)
+    blended = BlendedFusion(network, linear).eval()
+    source, target = torch.rand(2, 3, 68, 2)
+    one, other = network.fuse(source, target), linear.fuse(source, target)
+    assert (one - other).abs().max() > 0.01
+    for share in (0.0, 0.25, 1.0):
+        blended.share.fill_(share)
+        expected = (1 - share) * one + share * other
+        torch.testing.assert_close(blended.fuse(source, target), expected)
+
+
+@pytest.mark.parametrize(("people", "expected"), [(40, 1.0), (12, 0.5)])
+def test_validation_people_choose_the_share(people: int, expected: float) -> None:
+    """Ridge is right about the toy faces and an untrained Φ is not; one person chooses nothing."""
+    faces = toy_faces(people)
+    split = split_photos(faces.table)
+    assert split.can_choose == (people == 40)
+    network = Fusion(faces.layout.count, hidden=8, latent=4)
+    blended = BlendedFusion(network, fit_ridge(faces, split, RIDGE))
+    choose_share(blended, faces, split, seed=0)
+    assert blended.share.item() == expected
+
+
+def test_a_share_may_lie_inside() -> None:
+    """Two answers that are wrong by as much in opposite directions are right in their middle."""
+    faces = toy_faces(40)
+    split = split_photos(faces.table)
+    exact = fit_ridge(faces, split, RIDGE)
+    network, linear = Fusion(faces.layout.count, hidden=8, latent=4), LinearFusion(8)
+    linear.load_state_dict(exact.state_dict())
+    linear.weight *= 2  # an untrained Φ does not move, this one moves twice as far
+    linear.bias *= 2
+    blended = BlendedFusion(network, linear)
+    choose_share(blended, faces, split, seed=0)
+    assert blended.share.item() == 0.5
+
+
+def test_in_a_blend_the_network_learns_as_it_does_alone(small_faces: Path, tmp_path: Path) -> None:
+    faces = FaceSet.load(small_faces)
+    split = split_photos(faces.table)
+    fitted = {}
+    for model in ("network", "ridge", "blend"):
+        settings = load_settings("smoke", [f"fusion.model={model}", "fusion.images=128"])
+        fitted[model] = LandmarkFusion.fit(faces, split, settings, tmp_path / model, "k")
+    points, other = faces.landmarks, np.roll(faces.landmarks, 1, axis=0)
+    alone = fitted["blend"].alone
+    assert alone and fitted["network"].alone is None and fitted["ridge"].alone is None
+    one, linear = (fitted[model].fuse(points, other) for model in ("network", "ridge"))
+    assert (alone.fuse(points, other) == one).all()
+    half = fitted["blend"].fuse(points, other)  # too few people to choose
+    np.testing.assert_allclose(half, (one + linear) / 2, atol=1e-6)
+    fitted["blend"].save(tmp_path)
+    again = LandmarkFusion.load(tmp_path, BLEND)
+    assert (again.fuse(points, other) == half).all()

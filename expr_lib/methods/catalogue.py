@@ -194,6 +194,7 @@ CATALOGUE: tuple[Entry, ...] = (
     _step("bicubic", "pixels are looked up bicubically", "retouch.sampling=bicubic"),
     _step("identity", "a loss on whose face it is", "retouch.weight_identity=10"),
     _step("truths", "targets may show the expression already", "transfer.epoch=truths"),
+    _step("phi", "Φ without ridge regression beside it", "fusion.model=network"),
 )
 
 

@@ -1,5 +1,5 @@
-"""Stage 1: training Φ (Eq. 1 and 3-6), and the fitted Φ, or ridge regression in its place, that
-carries expressions from face to face."""
+"""Stage 1: training Φ (Eq. 1 and 3-6), and the fitted Φ, with ridge regression beside it or in its
+place, that carries expressions from face to face."""
 
 import copy
 from collections.abc import Mapping
@@ -18,7 +18,14 @@ from expr_lib.errors import BrokenCheckpoint
 from expr_lib.losses import cycle_loss, discriminator_loss, generator_loss, landmark_l1
 from expr_lib.methods.probe import FusionProbe
 from expr_lib.methods.ridge import fit_ridge
-from expr_lib.models.fusion import Deviation, Fusion, LandmarkDiscriminator, LinearFusion
+from expr_lib.metrics import landmark_error
+from expr_lib.models.fusion import (
+    BlendedFusion,
+    Deviation,
+    Fusion,
+    LandmarkDiscriminator,
+    LinearFusion,
+)
 from expr_lib.points import flip_points
 from expr_lib.pointset import Landmarked
 from expr_lib.processes import Share, choose_device
@@ -32,18 +39,23 @@ from expr_lib.splits import Split
 from expr_lib.training import follow, memory_named, newness, rate_factor, set_rate, train
 
 MODEL = "model.safetensors"
+SHARES = tuple(tenth / 10 for tenth in range(11))
+"""Shares of ridge regression that a blend may have."""
 MIX_RANGE = (-0.2, 1.2)
 """Share of the second person in a mixed identity; a little beyond both ends makes new faces."""
 
 
 def build_fusion(settings: FusionSettings, landmarks: int = 68) -> Deviation:
-    """Stage 1 of these settings, not fitted yet: the network Φ, or its linear rival.
+    """Stage 1 of these settings, not fitted yet: the network Φ, its linear rival, or both.
 
     landmarks  K
     """
     if settings.model == "ridge":
         return LinearFusion(landmarks)
-    return _network(settings, landmarks)
+    network = _network(settings, landmarks)
+    if settings.model == "blend":
+        return BlendedFusion(network, LinearFusion(landmarks))
+    return network
 
 
 def _network(settings: FusionSettings, landmarks: int) -> Fusion:
@@ -253,8 +265,22 @@ class _Mates:
         return np.where(rows >= 0, rows, source)
 
 
+def choose_share(blended: BlendedFusion, faces: Landmarked, split: Split, seed: int) -> None:
+    """Give the linear part the share of SHARES with the smallest landmark error on validation
+    people; a half where these are too few to choose by."""
+    if not split.can_choose:
+        return
+    given = [np.array(faces.landmarks)[rows] for rows in split.pairs("validation", 2000, seed).T]
+    errors = []
+    for share in SHARES:
+        blended.share.fill_(share)
+        fused = LandmarkFusion(blended).fuse(given[SOURCE], given[TARGET])
+        errors.append(landmark_error(fused, given[TRUTH], faces.layout).mean())
+    blended.share.fill_(SHARES[int(np.argmin(errors))])
+
+
 class LandmarkFusion:
-    """The frozen Φ, or its linear rival: landmarks in, fused landmarks out."""
+    """The frozen Φ, its linear rival, or both: landmarks in, fused landmarks out."""
 
     def __init__(self, network: Deviation) -> None:
         self.network = network.eval()
@@ -276,7 +302,7 @@ class LandmarkFusion:
         cls, faces: Landmarked, split: Split, settings: RunSettings, folder: Path, key: str
     ) -> Self:
         """Train Φ on the training people; goes on from a checkpoint in `folder`. Ridge regression
-        is solved at once and writes nothing there."""
+        is solved at once and writes nothing there. Of a blend Φ learns as it does alone."""
         if settings.fusion.model == "ridge":
             return cls(fit_ridge(faces, split, settings))
         lower = f"fusion.batch = {settings.fusion.batch} or fusion.hidden"
@@ -292,7 +318,19 @@ class LandmarkFusion:
                 checkpoint_seconds=settings.checkpoint_seconds,
                 keep=settings.checkpoints,
             )
-        return cls(learner.trained.requires_grad_(False))
+        network: Deviation = learner.trained
+        if settings.fusion.model == "blend":
+            linear = fit_ridge(faces, split, settings).to(learner.device)
+            network = BlendedFusion(learner.trained, linear).to(learner.device)
+            choose_share(network, faces, split, settings.seed)
+        return cls(network.requires_grad_(False))
+
+    @property
+    def alone(self) -> Self | None:
+        """Φ without ridge regression, where that is beside it."""
+        if not isinstance(self.network, BlendedFusion):
+            return None
+        return type(self)(self.network.network)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`. Raises OutputFailed."""

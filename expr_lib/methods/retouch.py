@@ -120,7 +120,8 @@ class Warp:
         middle = (low + high) / 2 - (high - low) * own.new_tensor(OVAL_UP)
         half = (high - low) / 2 * own.new_tensor(OVAL_WIDER)
         places = pixel_places(self.size, own.device)
-        far = ((places - middle[..., None, None]) / half[..., None, None]).norm(dim=1, keepdim=True)
+        off = ((places - middle[..., None, None]) / half[..., None, None]).square()
+        far = off.sum(1, keepdim=True).sqrt()
         return ((1.1 - far) / 0.1).clamp(0, 1)
 
 

@@ -122,6 +122,26 @@ class LinearFusion(Deviation):
         return F.linear(given, self.weight, self.bias).view_as(target) * self.unit
 
 
+class BlendedFusion(Deviation):
+    """Φ and its linear rival together: a deviation between theirs.
+
+    `share` is the weight of the linear one, 0 to 1; a buffer, which validation people choose.
+    """
+
+    share: Tensor
+
+    def __init__(self, network: Fusion, linear: LinearFusion) -> None:
+        super().__init__(len(network.mean), "standardised" if network.standardised else "pixels")
+        self.network, self.linear = network, linear
+        self.mean.copy_(network.mean)
+        self.std.copy_(network.std)
+        self.register_buffer("share", torch.tensor(0.5))
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """The deviation (N, K, 2) of source and target (N, K, 2), all in crop widths."""
+        return torch.lerp(self.network(source, target), self.linear(source, target), self.share)
+
+
 class LandmarkDiscriminator(nn.Module):
     """D_J of Eq. 3: a small MLP with two hidden layers that gives one logit for a set of landmarks
     [16].

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from expr_lib.flow import Sampling, bend
-from expr_lib.models.unet import start_small
+from expr_lib.models.unet import ResizeConv2d, start_small
 
 WIDTHS = (1, 2, 4, 8, 8)
 """Channels of the layers that halve, in units of `filters`."""
@@ -38,7 +38,7 @@ class Retouched:
 class Retoucher(nn.Module):
     """A U-Net of five halvings that resizes and convolves on its way up, and three small heads.
 
-    filters    channels of layer 1
+    filters    channels of layer 1; half as many reach the heads
     norm       `group` takes its statistics from each face alone; `batch` as the paper's network
     reach      the furthest that it moves a pixel along each axis, crop widths; 0 leaves the flow as
                it is given
@@ -75,16 +75,15 @@ class Retoucher(nn.Module):
         )
         self.up = nn.ModuleList()
         for layer in reversed(range(len(widths))):
-            outputs = widths[layer - 1] if layer else filters
+            outputs = widths[layer - 1] if layer else max(1, filters // 2)
             self.up.append(
                 nn.Sequential(
                     nn.ReLU(),
-                    nn.Upsample(scale_factor=2, mode="nearest"),
-                    nn.Conv2d(2 * widths[layer], outputs, 3, padding=1),
+                    ResizeConv2d(2 * widths[layer], outputs),
                     normed(outputs),
                 )
             )
-        self.heads = nn.Conv2d(filters + 8, 6, 3, padding=1)
+        self.heads = nn.Conv2d(outputs + 8, 6, 3, padding=1)
         self.apply(start_small)
         nn.init.zeros_(self.heads.weight)  # what is untrained gives the warp
         assert self.heads.bias is not None
@@ -110,7 +109,8 @@ class Retoucher(nn.Module):
         for block in self.up:
             x = block(torch.cat([x, skips.pop()], dim=1))
         x = torch.cat([nn.functional.relu(x), given], dim=1)
-        change, logit, move = self.heads(x).float().split([3, 1, 2], dim=1)
+        found = self.heads(x).float().contiguous()  # each head's planes in one piece
+        change, logit, move = found.split([3, 1, 2], dim=1)
         if self.reach:
             flow = flow + self.reach * window * move.tanh()
             warped = bend(target, flow, self.sampling)
