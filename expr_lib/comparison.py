@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -185,12 +186,17 @@ def images_of(run: Run, budget: str) -> int:
 
 def job_of(run: Run, entry: Entry, seed: int, images: int | None) -> Run:
     """The run that trains a row: a folder of the run's comparison, or the run itself where that
-    trains the same."""
+    trains the same. A run that starts from another one's comparison starts from the same row."""
     overrides = [*entry.settings, f"seed={seed}"]
     if images is None and any(each.startswith("transfer.epoch=") for each in entry.settings):
         images = _own_images(run)  # its epoch is another one, and its budget the same
     if images is not None:
         overrides.append(f"transfer.images={images}")
+    start = run.settings.transfer.start
+    if start is not None:
+        row = Path(start) / FOLDER / f"{entry.name}-{seed}"
+        known = row if row.parent.is_dir() else start
+        overrides.append(f"transfer.start={known if entry.group != 'control' else 'none'}")
     settings = change_settings(run.settings, overrides)
     if settings == run.settings:  # also when its budget is the comparison's
         return run

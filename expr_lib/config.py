@@ -29,6 +29,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _whole_path(text: str) -> str:
+    path = Path(text).resolve()
+    if len(str(path).split()) != 1:
+        raise ValueError(f"the path {path} has a blank in it; chapters cannot be given it")
+    return str(path)
+
+
 class Budget(Settings):
     """How long a network trains, exactly one of a number of epochs and a number of photos shown,
     and which of its states is kept."""
@@ -84,6 +91,7 @@ class TransferSettings(Budget):
 
     method: Literal["paper", "g2gan", "stargan", "exprgan", "retouch"] = "paper"
     epochs: int | None = Field(120, ge=1)
+    start: str | None = None  # a finished run, from whose networks training starts
     filters: int = Field(64, ge=1)
     discriminator_filters: int = Field(64, ge=1)
     learning_rate: float = Field(2e-4, gt=0)
@@ -108,6 +116,11 @@ class TransferSettings(Budget):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     curve_points: int = Field(12, ge=1)
     curve_pairs: int = Field(24, ge=1)
+
+    @field_validator("start")
+    @classmethod
+    def _path_of_start(cls, start: str | None) -> str | None:
+        return None if start is None else _whole_path(start)
 
 
 class RetouchSettings(Settings):
@@ -230,13 +243,10 @@ class RunSettings(Settings):
 
     @field_validator("split")
     @classmethod
-    def _whole_path(cls, split: str) -> str:
+    def _path_of_split(cls, split: str) -> str:
         if split in ("people", "images"):
             return split
-        path = Path(split).resolve()
-        if len(str(path).split()) != 1:
-            raise ValueError(f"the path {path} has a blank in it; chapters cannot be given it")
-        return str(path)
+        return _whole_path(split)
 
     @field_validator("size")
     @classmethod

@@ -17,10 +17,18 @@ from expr_lib.checkpoints import BEST, CHECKPOINTS
 from expr_lib.config import RunSettings, load_settings
 from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
-from expr_lib.files import digest, only_one, read_json, whole_folder, write_json, write_text
+from expr_lib.files import (
+    digest,
+    file_sha256,
+    only_one,
+    read_json,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from expr_lib.methods.catalogue import method_of
 from expr_lib.methods.fusion import LandmarkFusion
-from expr_lib.methods.painting import Painter
+from expr_lib.methods.painting import Painter, model_of
 from expr_lib.processes import choose_threads, from_first, launch, team
 from expr_lib.provenance import ROOT, describe_device, git_state, library_versions
 from expr_lib.sources import load_photos
@@ -237,18 +245,21 @@ class Run:
         }
 
     def transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
-        """Everything that the model depends on."""
+        """Everything that the model depends on. Raises BadSetting when there is nothing to start
+        from."""
         s = self.settings
         known: dict[str, Any] = {}
         if self.phi_of is not None:
             known["phi"] = digest(self.phi_of._fusion_inputs(self.phi_of.faces()))
         if s.transfer.method == "retouch":
             known["retouch"] = s.retouch.model_dump(mode="json")
+        if s.transfer.start is not None:
+            known["start"] = file_sha256(model_of(s.transfer.start))
         return {
             **self._fusion_inputs(faces),
             **known,
             "size": s.size,
-            "transfer": s.transfer.model_dump(mode="json"),
+            "transfer": s.transfer.model_dump(mode="json", exclude={"start"}),
         }
 
     def fusion(self) -> LandmarkFusion:

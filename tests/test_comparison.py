@@ -126,6 +126,28 @@ def test_what_the_run_has_trained_itself_is_used(run: Run) -> None:
     assert job_of(run, entry("in_grey"), 0, 24).folder == job_of(run, entry("paper"), 0, 24).folder
 
 
+def test_a_comparison_starts_from_the_same_rows_of_another(
+    found: Comparison, run: Run, small_faces: Path, tmp_path: Path
+) -> None:
+    overrides = [f"transfer.start={run.folder}", "transfer.learning_rate=1e-12"]
+    settings = change_settings(run.settings, overrides)
+    begun = Run(tmp_path, settings, faces_at=small_faces, jobs=1, phi_of=run)
+    again = compare_methods(begun, choose("copy,paper,pix2pix"), images=8)
+    assert [e.name for e in again.entries] == ["copy", "paper"]
+    assert "no finished model" in again.failures["pix2pix-0"]  # the other one has no such row
+    job, first = (job_of(each, entry("paper"), 0, n) for each, n in ((begun, 8), (run, 24)))
+    assert job.settings.transfer.start == str(first.folder)
+    assert job_of(begun, entry("copy"), 0, 8).settings.transfer.start is None
+    for name, network in job.model().networks.items():  # with such a rate nothing is learnt
+        for one, other in zip(
+            network.parameters(), first.model().networks[name].parameters(), strict=True
+        ):
+            torch.testing.assert_close(one, other)
+    known = job.transfer_inputs(job.faces())
+    assert "start" not in first.transfer_inputs(first.faces())
+    assert "start" not in known["transfer"] and len(known["start"]) == 64
+
+
 def test_a_row_with_another_epoch_is_shown_as_many_photos(small_faces: Path, run: Run) -> None:
     settings = change_settings(run.settings, ["transfer.epochs=2"])
     by_epochs = Run(run.folder / "epochs", settings, faces_at=small_faces, jobs=1)

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from expr_lib.config import change_settings, load_settings
-from expr_lib.errors import BadSetting, TooFewPeople
+from expr_lib.errors import BadSetting, BrokenCheckpoint, TooFewPeople
 from expr_lib.faceset import FaceSet
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.catalogue import CATALOGUE, Entry, choose, method_of
 from expr_lib.methods.fusion import LandmarkFusion, build_fusion
 from expr_lib.methods.g2gan import neutral_rows
-from expr_lib.methods.painting import PaintingLearner, label_planes
+from expr_lib.methods.painting import PaintingLearner, label_planes, model_of
 from expr_lib.models.exprgan import PhotoDiscriminator
 from expr_lib.models.patchgan import PatchGAN
 from expr_lib.models.stargan import StarDiscriminator, StarGenerator, gradient_penalty
@@ -120,6 +120,32 @@ def test_every_row_trains_and_paints_the_same_when_read_back(
     alone = method.generate(source[1:2], target[1:2])[0].astype(int)
     rounding = 1 if entry.name == "exprgan" else 0  # its long sums are rounded otherwise
     assert np.abs(painted[1] - alone).max() <= rounding  # no neighbours
+
+
+@pytest.mark.parametrize("name", ["paper", *RIVALS, "retouch"])
+def test_training_may_start_from_a_finished_model(
+    name: str, faces: FaceSet, tmp_path: Path
+) -> None:
+    known, learner = (make_learner(name, faces, f"seed={seed}") for seed in (3, 0))
+    known.painter().save(tmp_path / "transfer")
+    learner.start_from(model_of(tmp_path))
+    own, theirs = learner.painter().networks, known.painter().networks
+    for part, network in own.items():
+        assert_same_weights(network, theirs[part])
+        assert_same_weights(learner.modules[part], theirs[part])
+    judge = next(n for n in learner.modules if "discriminator" in n or n in ("face", "code"))
+    mine, other = (next(each.modules[judge].parameters()) for each in (learner, known))
+    assert not torch.equal(mine, other)  # it begins anew
+    wider = make_learner(name, faces, "transfer.filters=8")
+    with pytest.raises(BrokenCheckpoint, match="was made for another network"):
+        wider.start_from(model_of(tmp_path))
+
+
+def test_where_there_is_no_model_nothing_can_start(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"transfer.start = .*: there is no finished model"):
+        model_of(tmp_path)
+    with pytest.raises(BadSetting, match="has a blank in it"):
+        load_settings("smoke", ["transfer.start=my run"])
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "g2gan", "stargan", "exprgan"])

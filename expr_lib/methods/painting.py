@@ -73,6 +73,14 @@ def label_codes(words: np.ndarray | None) -> np.ndarray:
     return np.array([EXPRESSIONS.index(word) for word in words], np.int64)
 
 
+def model_of(run: str | Path) -> Path:
+    """The file of a run's finished model. Raises BadSetting when there is none."""
+    path = Path(run) / "transfer" / MODEL
+    if not path.is_file():
+        raise BadSetting(f"transfer.start = {run}: there is no finished model; train it first")
+    return path
+
+
 class Painter(Method):
     """A learned method: two aligned faces in, one photo out, by networks behind a frozen Φ.
 
@@ -108,11 +116,16 @@ class Painter(Method):
     def fit(
         self, faces: FaceSet, split: Split, settings: RunSettings, folder: Path, key: str = ""
     ) -> None:
-        """Train on the training people with the frozen Φ; goes on from a checkpoint in
-        `folder`."""
+        """Train on the training people with the frozen Φ; goes on from a checkpoint in `folder`.
+
+        raises  BadSetting when there is nothing to start from; BrokenCheckpoint when it is of other
+                settings
+        """
         lower = f"transfer.batch = {settings.transfer.batch}, transfer.filters or size"
         with memory_named("transfer", lower):
             learner = self.learner(faces, split, self.fusion, settings)
+            if settings.transfer.start is not None:
+                learner.start_from(model_of(settings.transfer.start))
             train(
                 learner,
                 steps=learner.steps,
@@ -258,6 +271,15 @@ class PaintingLearner(ABC):
     @abstractmethod
     def build(self) -> None:
         """Make `modules` and `optimisers`, untrained."""
+
+    def start_from(self, path: Path) -> None:
+        """Take the networks that paint from a finished model; those that judge begin anew. Raises
+        BrokenCheckpoint when they are others."""
+        tensors, _ = read_tensors(path)
+        for name in self.painter().networks:
+            prefix = f"{name}/"
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            put_weights(self.modules[name], own, path)
 
     @abstractmethod
     def _learn(self, *batch: Tensor) -> dict[str, Tensor]:

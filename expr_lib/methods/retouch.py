@@ -10,6 +10,7 @@ back by a setting, which is a row of the comparison.
 
 import copy
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -221,6 +222,11 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         losses = super()._learn(*batch)
         follow(self.average, self.generator, self.newness)
         return losses
+
+    def start_from(self, path: Path) -> None:
+        """Take the network, and its running mean, from a finished model."""
+        super().start_from(path)
+        self.average.load_state_dict(self.generator.state_dict())
 
     def painter(self) -> Painter:
         """Φ and the averaged network."""
