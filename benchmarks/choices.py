@@ -105,6 +105,7 @@ def main() -> None:
         f"synthetic.people={options.people}",
         "synthetic.expressions=all",
         "threads=2",
+        "fusion.model=network",  # so that its settings show
         "fusion.images=40000",
         "fusion.keep=best",
         f"transfer.images={options.images}",

@@ -325,7 +325,8 @@ def compare(
     overwrite: bool = False,
 ) -> None:
     """Train every method under one budget on one data set and print one table: controls, rivals,
-    the paper's model, our own, and the ablations of both. Goes on where it was stopped.
+    the paper's model, our own, and the ablations of both. Goes on where it was stopped. With the
+    setting transfer.start=RUN each row starts from the same row of RUN's comparison.
 
     Args:
         preset: smoke, laptop, colab or paper

@@ -115,8 +115,12 @@ def compare_methods(
     named with its reason, and the others go on.
     chosen  rows of the catalogue, and how many seeds of each: the run's own and those after it
     images  photos shown to each learned method; None for as many as the run's settings say
-    raises  what stops every method: the run's faces, split or Φ; RunBusy, OutputFailed
+    raises  what stops every method: the run's faces, split or Φ; BadSetting when there is no run to
+            start from; RunBusy, OutputFailed
     """
+    start = run.settings.transfer.start
+    if start is not None and not Path(start).is_dir():
+        raise BadSetting(f"transfer.start = {start}: there is no such run")
     fusion = run.fusion()
 
     @cache
@@ -192,11 +196,8 @@ def job_of(run: Run, entry: Entry, seed: int, images: int | None) -> Run:
         images = _own_images(run)  # its epoch is another one, and its budget the same
     if images is not None:
         overrides.append(f"transfer.images={images}")
-    start = run.settings.transfer.start
-    if start is not None:
-        row = Path(start) / FOLDER / f"{entry.name}-{seed}"
-        known = row if row.parent.is_dir() else start
-        overrides.append(f"transfer.start={known if entry.group != 'control' else 'none'}")
+    if run.settings.transfer.start is not None:
+        overrides.append(f"transfer.start={_start_of(run, entry, seed)}")
     settings = change_settings(run.settings, overrides)
     if settings == run.settings:  # also when its budget is the comparison's
         return run
@@ -210,6 +211,17 @@ def job_of(run: Run, entry: Entry, seed: int, images: int | None) -> Run:
         overwrite=run.overwrite,
         phi_of=run if settings.fusion == run.settings.fusion else None,
     )
+
+
+def _start_of(run: Run, entry: Entry, seed: int) -> str:
+    """What a row starts from: the same row in the comparison of the run that is named, or where the
+    row is the run itself, that run."""
+    start = Path(str(run.settings.transfer.start))
+    row = start / FOLDER / f"{entry.name}-{seed}"
+    if entry.group == "control":
+        return "none"
+    itself = entry.group == "paper" and seed == run.settings.seed
+    return str(start if itself and not (row / "transfer").is_dir() else row)
 
 
 def ready(run: Run, entry: Entry, seed: int, images: int | None) -> Method:

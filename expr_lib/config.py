@@ -257,7 +257,7 @@ class RunSettings(Settings):
 
 
 _SMALL_FUSION: dict[str, Any] = {
-    # small and regularised beats big on few people, and with ridge beside it either alone
+    # small and regularised beats big on few people; validation people may set ridge beside it
     "model": "blend",
     "epochs": None,
     "hidden": 128,

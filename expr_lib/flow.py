@@ -1,5 +1,5 @@
 """Pictures bent by a flow: where each pixel comes from when landmarks move, and the sampling there.
-Batched, on the points' device."""
+On the points' device."""
 
 from typing import Literal
 

@@ -117,10 +117,10 @@ def fusion_methods(
     if images:
         methods.append(fit.fusion("printed", "Φ as printed", printed(images)))
     if own.model != "ridge":
-        title = "Φ of this run"
+        title = "Φ of this run" + (", with ridge beside it" if own.model == "blend" else "")
         given = Fitted(fusion, "own", title) if fusion else fit.fusion("own", title, own)
         if isinstance(given, Fitted) and (alone := given.fusion.alone):
-            methods.append(Fitted(alone, "alone", f"{title}, without ridge beside it"))
+            methods.append(Fitted(alone, "alone", "Φ of this run, alone"))
         methods.append(given)
     return [*methods, fit.converter(images)] if images else methods
 
@@ -157,7 +157,7 @@ class _Fitting:
         }
 
     def fusion(self, name: str, title: str, chosen: FusionSettings) -> FusionMethod:
-        """Φ or ridge regression of these settings, or why there is none."""
+        """Φ, ridge regression or both of these settings, or why there is none."""
         settings = self.settings.model_copy(update={"fusion": chosen})
         folder, inputs = self.folder / name, self._inputs(fusion=chosen.model_dump(mode="json"))
         try:

@@ -15,6 +15,7 @@ from expr_lib.config import RunSettings
 from expr_lib.errors import TooFewPeople
 from expr_lib.faceset import FaceSet, prepare
 from expr_lib.methods.fusion import FusionLearner, LandmarkFusion, build_fusion
+from expr_lib.methods.painting import model_of
 from expr_lib.methods.paper import TransferLearner
 from expr_lib.photos import photo_table
 from expr_lib.processes import choose_device, choose_threads
@@ -38,6 +39,8 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
     returns  a few lines: photos, steps of both stages, memory, time
     raises   what the run itself would raise about its source, people or settings
     """
+    if settings.transfer.start is not None:
+        model_of(settings.transfer.start)
     torch.set_num_threads(choose_threads(settings.threads))
     with tempfile.TemporaryDirectory() as folder:
         photos, sample, drawing = _photos(settings, source, root, Path(folder), jobs)
@@ -80,6 +83,8 @@ def plan(settings: RunSettings, source: str, root: Path | None, jobs: int = 2) -
             f"{steps * budget.batch / triples:.1f} epochs of {triples} {budget.epoch}, "
             f"{1000 * seconds[name]:.0f} ms a step"
         )
+    if settings.fusion.model == "blend":
+        lines.append("ridge regression beside fusion, solved at once")
     kind = "GPU memory" if choose_device().type == "cuda" else "memory"
     lines.append(f"{kind}: about {memory / 2**30:.1f} GiB at most while training")
     told = ", ".join(f"{name} {_clock(value)}" for name, value in times.items())

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from expr_lib.checkpoints import BEST, CHECKPOINTS
 from expr_lib.config import RunSettings, load_settings
-from expr_lib.errors import BadSetting, BrokenCheckpoint, OutputExists, SourceError
+from expr_lib.errors import BadSetting, BrokenCheckpoint, LeakySplit, OutputExists, SourceError
 from expr_lib.faceset import FaceSet, prepare
 from expr_lib.files import (
     digest,
@@ -27,7 +27,7 @@ from expr_lib.files import (
     write_text,
 )
 from expr_lib.methods.catalogue import method_of
-from expr_lib.methods.fusion import LandmarkFusion
+from expr_lib.methods.fusion import MODEL, LandmarkFusion
 from expr_lib.methods.painting import Painter, model_of
 from expr_lib.processes import choose_threads, from_first, launch, team
 from expr_lib.provenance import ROOT, describe_device, git_state, library_versions
@@ -245,22 +245,39 @@ class Run:
         }
 
     def transfer_inputs(self, faces: FaceSet) -> dict[str, Any]:
-        """Everything that the model depends on. Raises BadSetting when there is nothing to start
-        from."""
+        """Everything that the model depends on. Raises BadSetting and LeakySplit when training
+        cannot start from what the settings name."""
         s = self.settings
         known: dict[str, Any] = {}
         if self.phi_of is not None:
             known["phi"] = digest(self.phi_of._fusion_inputs(self.phi_of.faces()))
         if s.transfer.method == "retouch":
-            known["retouch"] = s.retouch.model_dump(mode="json")
+            known["retouch"] = s.retouch.model_dump(mode="json") | {"layout": 2}
+        elif s.transfer.upsampling == "resize":
+            known["layout"] = 2  # of the weights, which had other names before
         if s.transfer.start is not None:
-            known["start"] = file_sha256(model_of(s.transfer.start))
+            known["start"] = self._started_from(Path(s.transfer.start), faces)
         return {
             **self._fusion_inputs(faces),
             **known,
             "size": s.size,
             "transfer": s.transfer.model_dump(mode="json", exclude={"start"}),
         }
+
+    def _started_from(self, start: Path, faces: FaceSet) -> str:
+        """Hash of the model that training starts from, or started from where that is gone."""
+        if start == self.folder.resolve():
+            raise BadSetting(f"transfer.start = {start} is this run itself; choose another --run")
+        known = read_stage(self.folder / "transfer") or {"inputs": {}}
+        if "start" in known["inputs"] and not (start / "transfer" / MODEL).is_file():
+            return str(known["inputs"]["start"])
+        theirs = (read_stage(start / "transfer") or {"inputs": {}})["inputs"]
+        if theirs.get("faces") == faces.key and theirs.get("parts") != self.split().key:
+            raise LeakySplit(
+                f"transfer.start = {start} learnt from the same faces in another split: people who "
+                "are to be unseen were seen there; use the same split and fold"
+            )
+        return file_sha256(model_of(start))
 
     def fusion(self) -> LandmarkFusion:
         """Stage 1: the trained Φ; trained now, or on from its checkpoint, unless it is finished."""
@@ -325,6 +342,7 @@ class Run:
         if any(out.glob("*")):
             raise OutputExists(f"{out} holds something already; choose another --out")
         card = self._known_card() | {"faces": None, "root": None}  # other machines have no such
+        card["settings"]["transfer"]["start"] = None
         with whole_folder(out) as folder:
             model.save(folder / "transfer", half=True)
             write_json(folder / "run.json", card)

@@ -1,6 +1,7 @@
 """The comparison of all methods: one budget, one set of pairs, one table; nothing is trained twice,
 and what fails does not lose the others."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 
 from expr_lib.comparison import FOLDER, Comparison, compare_methods, images_of, job_of
 from expr_lib.config import change_settings, load_settings
-from expr_lib.errors import BadSetting
+from expr_lib.errors import BadSetting, BrokenCheckpoint, LeakySplit
+from expr_lib.files import read_json
 from expr_lib.methods.catalogue import CATALOGUE, choose
 from expr_lib.methods.converter import Converter
 from expr_lib.methods.painting import Painter
 from expr_lib.methods.stargan import StarLearner
+from expr_lib.planning import plan
 from expr_lib.reporting import EVERY, _notes, write_comparison
 from expr_lib.runs import Run
 from expr_lib.statistics import summarise_methods
@@ -146,6 +149,54 @@ def test_a_comparison_starts_from_the_same_rows_of_another(
     known = job.transfer_inputs(job.faces())
     assert "start" not in first.transfer_inputs(first.faces())
     assert "start" not in known["transfer"] and len(known["start"]) == 64
+    job.export(tmp_path / "small")
+    card = read_json(tmp_path / "small" / "run.json")
+    assert card["settings"]["transfer"]["start"] is None
+    from_small = change_settings(job.settings, [f"transfer.start={tmp_path / 'small'}"])
+    from_small = Run(tmp_path / "more", from_small, faces_at=small_faces, phi_of=run)
+    name, network = next(iter(from_small.model().networks.items()))  # of half precision
+    ours, theirs = (dict(n.named_parameters()) for n in (network, job.model().networks[name]))
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-2)
+    shutil.rmtree(tmp_path / "small")
+    assert from_small.model().networks  # it is finished, whatever became of its start
+
+
+def test_what_nobody_can_start_from_is_refused(
+    found: Comparison, run: Run, small_faces: Path, tmp_path: Path
+) -> None:
+    def begun(start: Path, *more: str, folder: Path = tmp_path) -> Run:
+        settings = change_settings(run.settings, [f"transfer.start={start}", *more])
+        return Run(folder, settings, faces_at=small_faces, phi_of=run)
+
+    first = job_of(run, entry("paper"), 0, 24).folder
+    with pytest.raises(LeakySplit, match="people who are to be unseen were seen there"):
+        begun(first, "fold=1").model()
+    with pytest.raises(BadSetting, match="is this run itself"):
+        begun(first, folder=first).model()
+    with pytest.raises(BrokenCheckpoint, match="was made for another network"):
+        begun(first, "transfer.method=retouch").model()
+    with pytest.raises(BadSetting, match="there is no such run"):
+        compare_methods(begun(tmp_path / "nowhere"), choose("copy"), images=8)
+    assert begun(first, "transfer.start=none").settings.transfer.start is None
+    with pytest.raises(BadSetting, match="no finished model"):
+        plan(begun(tmp_path).settings, "synthetic", None)
+
+
+def test_the_row_that_is_the_run_itself_is_started_from(run: Run, tmp_path: Path) -> None:
+    settings = change_settings(run.settings, [f"transfer.start={tmp_path}"])
+    (tmp_path / FOLDER / "pix2pix-0" / "transfer").mkdir(parents=True)
+    begun = Run(tmp_path / "begun", settings, faces_at=run.faces_at)
+    starts = {
+        (name, seed): job_of(begun, entry(name), seed, 8).settings.transfer.start
+        for name, seed in (("paper", 0), ("paper", 1), ("pix2pix", 0), ("dots", 0))
+    }
+    rows = tmp_path / FOLDER
+    assert starts == {
+        ("paper", 0): str(tmp_path),
+        ("paper", 1): str(rows / "paper-1"),
+        ("pix2pix", 0): str(rows / "pix2pix-0"),
+        ("dots", 0): str(rows / "dots-0"),  # not the paper's networks, which know lines
+    }
 
 
 def test_a_row_with_another_epoch_is_shown_as_many_photos(small_faces: Path, run: Run) -> None:

@@ -162,6 +162,10 @@ def test_resizing_and_convolving_is_the_same_folded_into_one() -> None:
         layer.weight *= 2  # what was folded is no longer right
         layer.bias *= 2
         torch.testing.assert_close(layer(x), 2 * expected)
+        layer.weight.data.mul_(2)  # as a recorded step of training does, which nobody counts
+        layer.bias.data.mul_(2)
+        layer.train()
+        torch.testing.assert_close(layer.eval()(x), 4 * expected)
     layer(x).sum().backward()  # at use, too, a gradient reaches the weights
     assert layer.weight.grad is not None and layer.weight.grad.abs().min() > 0
 

@@ -318,11 +318,11 @@ class LandmarkFusion:
                 checkpoint_seconds=settings.checkpoint_seconds,
                 keep=settings.checkpoints,
             )
-        network: Deviation = learner.trained
-        if settings.fusion.model == "blend":
-            linear = fit_ridge(faces, split, settings).to(learner.device)
-            network = BlendedFusion(learner.trained, linear).to(learner.device)
-            choose_share(network, faces, split, settings.seed)
+            network: Deviation = learner.trained
+            if settings.fusion.model == "blend":
+                linear = fit_ridge(faces, split, settings).to(learner.device)
+                network = BlendedFusion(learner.trained, linear).to(learner.device)
+                choose_share(network, faces, split, settings.seed)
         return cls(network.requires_grad_(False))
 
     @property

@@ -102,7 +102,7 @@ class MeanShift(FusionMethod):
 
 
 class Fitted(FusionMethod):
-    """A fitted Φ or its linear rival, under a name of its own."""
+    """A fitted Φ, its linear rival or both, under a name of its own."""
 
     def __init__(self, fusion: LandmarkFusion, name: str, title: str) -> None:
         self.fusion = fusion

@@ -136,7 +136,7 @@ class Painter(Method):
                 checkpoint_seconds=settings.checkpoint_seconds,
                 keep=settings.checkpoints,
             )
-        self.networks = learner.painter().networks
+        self.networks = {n: network.eval() for n, network in learner.painter().networks.items()}
 
     @torch.no_grad()
     def generate(
@@ -216,6 +216,7 @@ class Painter(Method):
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
                 path,
             )
+            module.eval()
         return method
 
 

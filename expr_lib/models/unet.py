@@ -1,7 +1,7 @@
 """Ω, the modified U-Net of Table 1: target photo and fused landmarks in, the target with the new
 expression out."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -35,10 +35,14 @@ class ResizeConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
         self.folded: tuple[object, Tensor] | None = None
 
+    def train(self, mode: bool = True) -> Self:
+        """Weights that learn, even unseen in a recorded step, are folded anew."""
+        self.folded = None if mode else self.folded
+        return super().train(mode)
+
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, inputs, H, W) to (N, outputs, 2 H, 2 W)."""
         if self.training or torch.is_grad_enabled():  # to fold costs more than it saves there
-            self.folded = None
             return super().forward(F.interpolate(features, scale_factor=2, mode="nearest"))
         return F.conv_transpose2d(features, self._fold(), self.bias, stride=2, padding=1)
 
