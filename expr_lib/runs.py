@@ -342,7 +342,8 @@ class Run:
         if any(out.glob("*")):
             raise OutputExists(f"{out} holds something already; choose another --out")
         card = self._known_card() | {"faces": None, "root": None}  # other machines have no such
-        card["settings"]["transfer"]["start"] = None
+        if "settings" in card:
+            card["settings"]["transfer"]["start"] = None
         with whole_folder(out) as folder:
             model.save(folder / "transfer", half=True)
             write_json(folder / "run.json", card)
