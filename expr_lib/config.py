@@ -133,11 +133,13 @@ class RetouchSettings(Settings):
     window: bool = True  # around the face, outside of which nothing is retouched
     norm: Literal["group", "batch"] = "group"
     sampling: Literal["bilinear", "bicubic"] = "bilinear"  # of the target's pixels
+    initial: Literal["he", "small"] = "he"  # weights
     ema: float = Field(0.999, ge=0, lt=1)  # of the averaged weights; 0 keeps the last
     jitter: float = Field(0.03, ge=0, lt=0.2)  # of the training faces, crop widths
     weight_ssim: float = Field(5.0, ge=0)
     weight_details: float = Field(20.0, ge=0)  # L1 in the boxes of mouth and eyes
     weight_identity: float = Field(0.0, ge=0)  # a recogniser's features
+    choose_strength: bool = True  # validation people say how much of the changes is kept
 
 
 class EvaluationSettings(Settings):

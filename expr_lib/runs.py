@@ -252,7 +252,7 @@ class Run:
         if self.phi_of is not None:
             known["phi"] = digest(self.phi_of._fusion_inputs(self.phi_of.faces()))
         if s.transfer.method == "retouch":
-            known["retouch"] = s.retouch.model_dump(mode="json") | {"layout": 2}
+            known["retouch"] = s.retouch.model_dump(mode="json") | {"layout": 3}
         elif s.transfer.upsampling == "resize":
             known["layout"] = 2  # of the weights, which had other names before
         if s.transfer.start is not None:

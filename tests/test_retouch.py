@@ -11,7 +11,7 @@ from expr_lib.faceset import FaceSet
 from expr_lib.flow import bend
 from expr_lib.methods.base import FaceBatch
 from expr_lib.methods.catalogue import CATALOGUE, choose
-from expr_lib.methods.fusion import LandmarkFusion, build_fusion
+from expr_lib.methods.fusion import SHARES, LandmarkFusion, build_fusion
 from expr_lib.methods.retouch import (
     Retouch,
     RetouchLearner,
@@ -20,6 +20,7 @@ from expr_lib.methods.retouch import (
     move_points,
 )
 from expr_lib.methods.tensors import to_tensor
+from expr_lib.metrics import psnr
 from expr_lib.models.retouch import Retoucher
 from expr_lib.samples import TARGET
 from expr_lib.splits import Split, split_photos
@@ -136,6 +137,84 @@ def test_outside_the_window_nothing_but_the_warp_changes_a_pixel(faces: FaceSet)
             assert window[face, 0, places[face, :, 1], places[face, :, 0]].min() > 0.5
 
 
+def shaken(faces: FaceSet, *overrides: str) -> Retouch:
+    """A method whose network changes something."""
+    learner = make_learner(faces, "retouch.ema=0", *overrides)
+    for step in range(4):
+        learner.step(step)
+    return learner.painter()
+
+
+def test_a_strength_scales_the_mask_and_the_second_flow(faces: FaceSet) -> None:
+    method = shaken(faces)
+    target, points = given(faces, slice(0, 2)), np.array(faces.landmarks[3:5])
+    reached, own = (torch.from_numpy(np.array(p)) for p in (points, target.points))
+    flow = method.warp.flow(reached, own)
+    whole = method.explain(target, points)
+    strength = method.network.strength
+    assert strength == 1
+    strength.fill_(0.3)
+    less = method.explain(target, points)
+    torch.testing.assert_close(less.mask, 0.3 * whole.mask)
+    torch.testing.assert_close(less.flow - flow, 0.3 * (whole.flow - flow))
+    torch.testing.assert_close(less.paint - less.bent, whole.paint - whole.bent)
+    strength.fill_(0)
+    nothing = method.explain(target, points).picture
+    torch.testing.assert_close(nothing, bend(to_tensor(target.photos, CPU), flow))
+
+
+def test_nearness_is_the_psnr_of_what_each_strength_generates(faces: FaceSet) -> None:
+    method = shaken(faces)
+    source, target, truth = (given(faces, slice(i, i + 11)) for i in (0, 3, 6))
+    near = method.nearness(source, target, truth)
+    assert near.shape == (11, 11)
+    for i in (0, 7, 10):
+        method.network.strength.fill_(SHARES[i])
+        np.testing.assert_allclose(
+            near[i], psnr(method.generate(source, target), truth.photos), atol=0.02
+        )
+
+
+def fitted(faces: FaceSet, folder: Path, *overrides: str) -> Retouch:
+    settings = settings_of("transfer.images=160", "retouch.ema=0", *overrides)
+    method = Retouch.untrained(fusion_of(faces, settings), settings)
+    method.fit(faces, split_photos(faces.table), settings, folder)
+    method.save(folder)
+    return method
+
+
+def test_validation_people_choose_the_strength(
+    faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they can choose, the model in use and the one that is saved have what they chose; a
+    training that starts from it begins at 1."""
+    split = split_photos(faces.table)
+    assert not split.can_choose  # two validation people choose nothing
+    assert fitted(faces, tmp_path / "few").network.strength == 1
+    monkeypatch.setattr(Split, "can_choose", True)
+    asked: list[set[str]] = []
+    measure = Retouch.nearness
+
+    def watched(method: Retouch, source: FaceBatch, target: FaceBatch, truth: FaceBatch):
+        near = measure(method, source, target, truth)
+        rows = [np.flatnonzero((faces.images == photo).all((1, 2, 3)))[0] for photo in truth.photos]
+        asked.append(set(faces.table["person"].iloc[rows]))
+        near[7] = near.max() + 1
+        return near
+
+    whole = fitted(faces, tmp_path / "whole", "retouch.choose_strength=no")
+    assert whole.network.strength == 1
+    monkeypatch.setattr(Retouch, "nearness", watched)
+    method = fitted(faces, tmp_path / "chosen")
+    assert asked == [set(split.people("validation"))]
+    assert method.network.strength == pytest.approx(0.7)
+    again = Retouch.load(tmp_path / "chosen", method.settings)
+    assert again.network.strength == pytest.approx(0.7)
+    learner = make_learner(faces)
+    learner.start_from(tmp_path / "chosen" / "model.safetensors")
+    assert learner.generator.strength == learner.average.strength == 1
+
+
 def test_every_step_back_is_one_change() -> None:
     for entry in STEPS:
         assert entry.settings[: len(RETOUCH.settings)] == RETOUCH.settings
@@ -229,6 +308,21 @@ def test_the_network_takes_any_multiple_of_32() -> None:
         window = torch.ones(1, 1, size, size)
         found = network(target, torch.zeros(1, 2, size, size), drawn, window)
         assert found.picture.shape == (1, 3, size, size)
+
+
+def test_signals_keep_their_size_from_layer_to_layer() -> None:
+    torch.manual_seed(0)
+    spreads = {}
+    for initial in ("he", "small"):
+        network = Retoucher(filters=32, initial=initial)
+        inner = [m for n, m in network.named_modules() if isinstance(m, torch.nn.Conv2d)][:-1]
+        assert all((m.bias == 0).all() for m in inner)
+        spreads[initial] = [
+            float(m.weight.detach().std() * np.sqrt(m.weight[0].numel() / 2)) for m in inner
+        ]
+        assert (network.heads.weight == 0).all()  # what is untrained gives the warp
+    np.testing.assert_allclose(spreads["he"], 1, atol=0.05)
+    assert min(spreads["small"]) < 0.3
 
 
 def test_a_split_and_faces_are_all_that_it_needs(faces: FaceSet, tmp_path: Path) -> None:

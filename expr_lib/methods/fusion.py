@@ -40,7 +40,8 @@ from expr_lib.training import follow, memory_named, newness, rate_factor, set_ra
 
 MODEL = "model.safetensors"
 SHARES = tuple(tenth / 10 for tenth in range(11))
-"""Shares of ridge regression that a blend may have."""
+"""What validation people choose among: the share of ridge regression in a blend, and of what the
+method `retouch` changes."""
 MIX_RANGE = (-0.2, 1.2)
 """Share of the second person in a mixed identity; a little beyond both ends makes new faces."""
 

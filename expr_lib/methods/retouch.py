@@ -4,14 +4,14 @@ need no change stay the target's own.
 
 It is put together from known parts: landmarks that warp a photo before a network refines it (warp-
 guided GANs, Geng et al. 2018), a mask between paint and photo (GANimation, Pumarola et al. 2018),
-GroupNorm (Wu and He 2018), SSIM beside L1 (Zhao et al. 2017), averaged weights. Each can be taken
-back by a setting, which is a row of the comparison.
+GroupNorm (Wu and He 2018), first weights after He et al. (2015), SSIM beside L1 (Zhao et al. 2017),
+averaged weights. Each can be taken back by a setting, which is a row of the comparison.
 """
 
 import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -23,12 +23,18 @@ from expr_lib.faceset import FaceSet
 from expr_lib.flow import bend, landmark_flow, pixel_places, triangulate
 from expr_lib.losses import l1_inside, pixel_l1, ssim_loss
 from expr_lib.methods.base import FaceBatch
-from expr_lib.methods.fusion import LandmarkFusion
+from expr_lib.methods.fusion import SHARES, LandmarkFusion
 from expr_lib.methods.painting import Painter, autocast
 from expr_lib.methods.paper import TransferLearner
 from expr_lib.methods.recognising import RecognisingLearner
-from expr_lib.methods.tensors import LAYOUT, build_adam, build_discriminator, to_tensor
-from expr_lib.metrics import ssim_bands
+from expr_lib.methods.tensors import (
+    LAYOUT,
+    build_adam,
+    build_discriminator,
+    to_photos,
+    to_tensor,
+)
+from expr_lib.metrics import psnr, ssim_bands
 from expr_lib.models.retouch import Retouched, Retoucher
 from expr_lib.points import LANDMARK_PARTS
 from expr_lib.processes import choose_device
@@ -53,7 +59,7 @@ WIDER, MARGIN = 1.3, 0.02
 def build_retoucher(settings: RunSettings) -> Retoucher:
     """The untrained network of these settings."""
     s = settings.retouch
-    return Retoucher(settings.transfer.filters, s.norm, s.reach, s.mask, s.sampling)
+    return Retoucher(settings.transfer.filters, s.norm, s.reach, s.mask, s.sampling, s.initial)
 
 
 def detail_boxes(points: Tensor, size: int) -> Tensor:
@@ -226,6 +232,7 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
     def start_from(self, path: Path) -> None:
         """Take the network, and its running mean, from a finished model."""
         super().start_from(path)
+        cast(Retoucher, self.generator).strength.fill_(1)  # the other run chose it for itself
         self.average.load_state_dict(self.generator.state_dict())
 
     def painter(self) -> Painter:
@@ -254,6 +261,45 @@ class Retouch(Painter):
         """What trains the network."""
         return RetouchLearner(faces, split, fusion, settings)
 
+    @property
+    def network(self) -> Retoucher:
+        """What retouches."""
+        return cast(Retoucher, self.networks["generator"])
+
+    def fit(
+        self, faces: FaceSet, split: Split, settings: RunSettings, folder: Path, key: str = ""
+    ) -> None:
+        """Train, and let validation people say how much of what the network changes is kept: the
+        strength of SHARES with the highest PSNR; all of it where they are too few to choose by."""
+        super().fit(faces, split, settings, folder, key)
+        if settings.retouch.choose_strength and split.can_choose:
+            triples = split.pairs("validation", settings.evaluation.pairs, settings.seed)
+            source, target, truth = (
+                FaceBatch.of(faces, triples[:, i], settings.size) for i in range(3)
+            )
+            near = self.nearness(source, target, truth).mean(axis=1)
+            self.network.strength.fill_(SHARES[int(np.argmax(near))])
+
+    @torch.no_grad()
+    def nearness(
+        self, source: FaceBatch, target: FaceBatch, truth: FaceBatch, batch: int = 8
+    ) -> np.ndarray:
+        """PSNR (11, N) in dB of the pictures when each strength of SHARES is given to the
+        network."""
+        network, points = self.network.eval(), self.reach(source, target)
+        told = []
+        for start in range(0, len(target), batch):
+            some = slice(start, start + batch)
+            photos, flow, drawn, window = self._given(target[some], points[some])
+            with autocast(self.precision, self.device):
+                proposed = network.propose(photos, flow, drawn)
+            pictures = [
+                to_photos(network.compose(photos, flow, window, proposed, strength).picture)
+                for strength in SHARES
+            ]
+            told.append([psnr(each, truth.photos[some], self.device) for each in pictures])
+        return np.concatenate(told, axis=1)
+
     @cached_property
     def warp(self) -> Warp:
         """What moves pixels by landmarks alone."""
@@ -267,20 +313,23 @@ class Retouch(Painter):
     def explain(self, target: FaceBatch, points: np.ndarray) -> Retouched:
         """What the pictures of a few targets are made of, for landmarks (N, 68, 2) to reach, crop
         widths."""
-        network = self.networks["generator"]
-        was_training = network.training
-        network.eval()
+        was_training = self.network.training
+        self.network.eval()
         with autocast(self.precision, self.device):
             found = self._retouched(target, points)
-        network.train(was_training)
+        self.network.train(was_training)
         return found
 
     def _retouched(self, target: FaceBatch, points: np.ndarray) -> Retouched:
+        photos, flow, drawn, window = self._given(target, points)
+        return cast(Retouched, self.network(photos, flow, drawn, window))
+
+    def _given(self, target: FaceBatch, points: np.ndarray) -> tuple[Tensor, ...]:
+        """Photos, flow, drawn landmarks and window of a few targets, as the network takes them."""
         own, reached = (
             torch.as_tensor(each, dtype=torch.float32, device=self.device)
             for each in (target.points, points)
         )
         drawn = torch.cat([self.drawn(points), self.drawn(target.points)], dim=1)
-        flow = self.warp.flow(reached, own)
-        photos = to_tensor(target.photos, self.device)
-        return self.networks["generator"](photos, flow, drawn, self.warp.window(reached, own))
+        flow, window = self.warp.flow(reached, own), self.warp.window(reached, own)
+        return to_tensor(target.photos, self.device), flow, drawn, window

@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from expr_lib.models.unet import keep_variance
+
 IDENTITY = 50
 """Numbers that say who it is."""
 ENTRIES = 5
@@ -13,16 +15,6 @@ ENTRIES = 5
 
 def _halvings(size: int) -> int:
     return size.bit_length() - 3  # down to 4 x 4
-
-
-def _keep_variance(network: nn.Module) -> None:
-    """Weights after He et al. 2015: nothing is normalised here, and within ten layers PyTorch's own
-    weights lose a signal."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
 
 
 class ExprEncoder(nn.Module):
@@ -41,7 +33,7 @@ class ExprEncoder(nn.Module):
             layers += [nn.Conv2d(inputs, width, 5, stride=2, padding=2), nn.ReLU()]
             inputs = width
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * inputs, IDENTITY))
-        _keep_variance(self)
+        keep_variance(self)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Codes (N, 50) in (-1, 1) of photos (N, 3, H, W) in [-1, 1]."""
@@ -67,7 +59,7 @@ class ExprDecoder(nn.Module):
             for inputs, width in zip(widths, outputs, strict=True)
         )
         self.last = nn.Conv2d(outputs[-1] + code, 3, 3, padding=1)
-        _keep_variance(self)
+        keep_variance(self)
 
     def forward(self, identity: Tensor, code: Tensor) -> Tensor:
         """A photo (N, 3, H, W) in (-1, 1).

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from expr_lib.flow import Sampling, bend
-from expr_lib.models.unet import ResizeConv2d, start_small
+from expr_lib.models.unet import ResizeConv2d, keep_variance, start_small
 
 WIDTHS = (1, 2, 4, 8, 8)
 """Channels of the layers that halve, in units of `filters`."""
@@ -44,7 +44,14 @@ class Retoucher(nn.Module):
                it is given
     can_mask   False paints every pixel
     sampling   of the target, see `bend`
+    initial    weights: `he` as He et al. 2015 draw them, so that signals keep their size from layer
+               to layer; `small` as the paper's networks
+
+    Its `strength`, from 0 to 1, is how much of what it changes is kept: 1 while it learns, 0 gives
+    the target as it was bent before.
     """
+
+    strength: Tensor
 
     def __init__(
         self,
@@ -53,9 +60,11 @@ class Retoucher(nn.Module):
         reach: float = 0.02,
         can_mask: bool = True,
         sampling: Sampling = "bilinear",
+        initial: Literal["he", "small"] = "he",
     ) -> None:
         super().__init__()
         self.reach, self.can_mask, self.sampling = reach, can_mask, sampling
+        self.register_buffer("strength", torch.ones(()))
         widths = [filters * width for width in WIDTHS]
 
         def normed(channels: int) -> nn.Module:
@@ -84,7 +93,10 @@ class Retoucher(nn.Module):
                 )
             )
         self.heads = nn.Conv2d(outputs + 8, 6, 3, padding=1)
-        self.apply(start_small)
+        if initial == "he":
+            keep_variance(self)
+        else:
+            self.apply(start_small)
         nn.init.zeros_(self.heads.weight)  # what is untrained gives the warp
         assert self.heads.bias is not None
         with torch.no_grad():
@@ -98,8 +110,13 @@ class Retoucher(nn.Module):
         drawn   (N, 2, H, W)  the landmarks to reach and the target's own, drawn, in [-1, 1]
         window  (N, 1, H, W)  in 0..1, where the network may change anything
         """
-        warped = bend(target, flow, self.sampling)
-        x = torch.cat([target, warped, drawn], dim=1)
+        proposed = self.propose(target, flow, drawn)
+        return self.compose(target, flow, window, proposed, self.strength)
+
+    def propose(self, target: Tensor, flow: Tensor, drawn: Tensor) -> Tensor:
+        """What the network would do, (N, 6, H, W): the change, the mask's logit, the second
+        flow before its limit."""
+        x = torch.cat([target, bend(target, flow, self.sampling), drawn], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
         given, skips = x, []
         for block in self.down:
@@ -109,11 +126,22 @@ class Retoucher(nn.Module):
         for block in self.up:
             x = block(torch.cat([x, skips.pop()], dim=1))
         x = torch.cat([nn.functional.relu(x), given], dim=1)
-        found = self.heads(x).float().contiguous()  # each head's planes in one piece
-        change, logit, move = found.split([3, 1, 2], dim=1)
+        return self.heads(x).float().contiguous()  # each head's planes in one piece
+
+    def compose(
+        self,
+        target: Tensor,
+        flow: Tensor,
+        window: Tensor,
+        proposed: Tensor,
+        strength: Tensor | float,
+    ) -> Retouched:
+        """The picture in which so much of what was proposed is done."""
+        change, logit, move = proposed.split([3, 1, 2], dim=1)
+        allowed = strength * window
         if self.reach:
-            flow = flow + self.reach * window * move.tanh()
-            warped = bend(target, flow, self.sampling)
-        paint = warped + change
-        mask = window * (logit.sigmoid() if self.can_mask else torch.ones_like(logit))
-        return Retouched(mask * paint + (1 - mask) * warped, paint, mask, flow, warped)
+            flow = flow + self.reach * allowed * move.tanh()
+        bent = bend(target, flow, self.sampling)
+        paint = bent + change
+        mask = allowed * (logit.sigmoid() if self.can_mask else torch.ones_like(logit))
+        return Retouched(mask * paint + (1 - mask) * bent, paint, mask, flow, bent)
