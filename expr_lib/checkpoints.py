@@ -205,8 +205,9 @@ def put_weights(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> No
         mine = tuple(own[name].shape) if name in own else None
         theirs = tuple(tensors[name].shape) if name in tensors else None
         if mine != theirs:
+            there, here = ("absent" if shape is None else shape for shape in (theirs, mine))
             raise BrokenCheckpoint(
-                f"{path} was made for another network: {name} is {theirs or 'absent'} there and "
-                f"{mine or 'absent'} here; use the settings that it was trained with"
+                f"{path} was made for another network: {name} is {there} there and {here} here; "
+                "use the settings, and the version of expr_lib, that it was trained with"
             )
     module.load_state_dict(tensors)

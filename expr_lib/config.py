@@ -133,7 +133,7 @@ class RetouchSettings(Settings):
     window: bool = True  # around the face, outside of which nothing is retouched
     norm: Literal["group", "batch"] = "group"
     sampling: Literal["bilinear", "bicubic"] = "bilinear"  # of the target's pixels
-    initial: Literal["he", "small"] = "he"  # weights
+    initial: Literal["he", "small"] = "he"  # first weights
     ema: float = Field(0.999, ge=0, lt=1)  # of the averaged weights; 0 keeps the last
     jitter: float = Field(0.03, ge=0, lt=0.2)  # of the training faces, crop widths
     weight_ssim: float = Field(5.0, ge=0)

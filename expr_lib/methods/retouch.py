@@ -36,8 +36,9 @@ from expr_lib.methods.tensors import (
 )
 from expr_lib.metrics import psnr, ssim_bands
 from expr_lib.models.retouch import Retouched, Retoucher
+from expr_lib.photos import as_grey
 from expr_lib.points import LANDMARK_PARTS
-from expr_lib.processes import choose_device
+from expr_lib.processes import choose_device, team
 from expr_lib.samples import TARGET, TRUTH
 from expr_lib.splits import Split
 from expr_lib.training import follow, newness
@@ -52,6 +53,8 @@ make."""
 OVAL_UP, OVAL_WIDER = (0.0, 0.05), (1.1, 1.3)
 """The oval around a face: how far its middle lies above that of the landmarks, in their width and
 height, and how many times as wide and high it is."""
+CHOOSE_BY = 240
+"""Pairs of validation people, at most, by which the strength is chosen."""
 WIDER, MARGIN = 1.3, 0.02
 """Their box is so many times as wide and high, and so many crop widths wider on each side."""
 
@@ -273,20 +276,23 @@ class Retouch(Painter):
         strength of SHARES with the highest PSNR; all of it where they are too few to choose by."""
         super().fit(faces, split, settings, folder, key)
         if settings.retouch.choose_strength and split.can_choose:
-            triples = split.pairs("validation", settings.evaluation.pairs, settings.seed)
+            triples = split.pairs("validation", CHOOSE_BY, settings.seed)
             source, target, truth = (
                 FaceBatch.of(faces, triples[:, i], settings.size) for i in range(3)
             )
-            near = self.nearness(source, target, truth).mean(axis=1)
-            self.network.strength.fill_(SHARES[int(np.argmax(near))])
+            near = self.nearness(source, target, truth, faces.grey).mean(axis=1)
+            chosen = SHARES[int(np.argmax(near))]
+            self.network.strength.fill_(chosen)
+            if team().is_main_process:
+                print(f"transfer: validation people keep {chosen:.1f} of the changes", flush=True)
 
     @torch.no_grad()
     def nearness(
-        self, source: FaceBatch, target: FaceBatch, truth: FaceBatch, batch: int = 8
+        self, source: FaceBatch, target: FaceBatch, truth: FaceBatch, grey: bool = False
     ) -> np.ndarray:
-        """PSNR (11, N) in dB of the pictures when each strength of SHARES is given to the
-        network."""
-        network, points = self.network.eval(), self.reach(source, target)
+        """PSNR (11, N) in dB of the pictures when each strength of SHARES is given to the network,
+        which is left in use, not in training; or of the pictures in grey."""
+        network, points, batch = self.network.eval(), self.reach(source, target), 4
         told = []
         for start in range(0, len(target), batch):
             some = slice(start, start + batch)
@@ -297,6 +303,8 @@ class Retouch(Painter):
                 to_photos(network.compose(photos, flow, window, proposed, strength).picture)
                 for strength in SHARES
             ]
+            if grey:
+                pictures = [as_grey(each) for each in pictures]
             told.append([psnr(each, truth.photos[some], self.device) for each in pictures])
         return np.concatenate(told, axis=1)
 

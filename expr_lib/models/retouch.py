@@ -44,11 +44,10 @@ class Retoucher(nn.Module):
                it is given
     can_mask   False paints every pixel
     sampling   of the target, see `bend`
-    initial    weights: `he` as He et al. 2015 draw them, so that signals keep their size from layer
-               to layer; `small` as the paper's networks
+    initial    first weights: `he` as He et al. 2015 draw them, `small` as the paper's networks
 
     Its `strength`, from 0 to 1, is how much of what it changes is kept: 1 while it learns, 0 gives
-    the target as it was bent before.
+    the target bent by the given flow alone.
     """
 
     strength: Tensor
