@@ -211,7 +211,7 @@ def retouching(bench: Bench, rounds: int) -> None:
     model, source, target, _ = bench.ready()
     ((row, _),) = choose("retouch")
     ours = Retouch.untrained(model.fusion, change_settings(model.settings, row.settings))
-    ours.networks["generator"].eval()  # as it is when it was trained or loaded
+    ours.network.eval()  # as it is when it was trained or loaded
     print(f"generation, {bench.size} pixels: ms a face, and times the paper's model")
     for count in (1, 8):
         calls = {m.name: painter_of(m, source, target, count) for m in (model, ours)}

@@ -53,10 +53,10 @@ make."""
 OVAL_UP, OVAL_WIDER = (0.0, 0.05), (1.1, 1.3)
 """The oval around a face: how far its middle lies above that of the landmarks, in their width and
 height, and how many times as wide and high it is."""
-CHOOSE_BY = 240
-"""Pairs of validation people, at most, by which the strength is chosen."""
 WIDER, MARGIN = 1.3, 0.02
 """Their box is so many times as wide and high, and so many crop widths wider on each side."""
+CHOOSE_BY = 240
+"""Pairs of validation people, at most, by which the strength is chosen."""
 
 
 def build_retoucher(settings: RunSettings) -> Retoucher:
