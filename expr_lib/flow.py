@@ -56,7 +56,9 @@ def _flow(new: Tensor, old: Tensor, triangles: Tensor, size: int) -> Tensor:
     shares, flat = _shares(ends[:, triangles])  # (N, T, 3, 3), (N, T)
     side = min(SEARCHED, size)
     usable = shares.masked_fill(flat[..., None, None], -torch.inf)
-    found = torch.stack([_deepest(each, side) for each in usable])
+    # a processor's cache holds what one face needs, and a GPU wants all of them at once
+    faces = 1 if new.device.type == "cpu" else len(new)
+    found = torch.cat([_deepest(some, side) for some in usable.split(max(1, faces))])
     affine = (moves[:, triangles].transpose(2, 3) @ shares).permute(0, 2, 3, 1).flatten(1, 2)
     chosen = affine.gather(2, found[:, None].expand(-1, 6, -1))  # (N, 6, side²)
     of_x, of_y, constant = (
@@ -67,16 +69,16 @@ def _flow(new: Tensor, old: Tensor, triangles: Tensor, size: int) -> Tensor:
 
 
 def _deepest(shares: Tensor, side: int) -> Tensor:
-    """The triangle that each pixel lies deepest in, or least outside of, (side²,) int64. One face
-    after the other and triangles innermost, as that stays in a processor's cache.
+    """The triangle that each pixel lies deepest in, or least outside of, (N, side²) int64.
+    Triangles are innermost, as that stays in a processor's cache.
 
-    shares  (T, 3, 3)  of `_shares`, -inf for a triangle that is not to be chosen
+    shares  (N, T, 3, 3)  of `_shares`, -inf for a triangle that is not to be chosen
     """
-    of_x, of_y, constant = shares.permute(2, 1, 0).contiguous()[:, :, None]  # each (3, 1, T)
+    of_x, of_y, constant = shares.permute(3, 0, 2, 1).contiguous()[..., None, :]  # (N, 3, 1, T)
     centres = (torch.arange(side, device=shares.device)[:, None] + 0.5) / side
-    across, down = of_x * centres, of_y * centres + constant  # (3, side, T)
-    first, second, third = (a + d[:, None] for a, d in zip(across, down, strict=True))
-    return torch.minimum(torch.minimum(first, second), third).flatten(0, 1).argmax(1)
+    across, down = of_x * centres, of_y * centres + constant  # (N, 3, side, T)
+    first, second, third = (across[:, :, None] + down[:, :, :, None]).unbind(1)
+    return torch.minimum(torch.minimum(first, second), third).flatten(1, 2).argmax(2)
 
 
 def _shares(corners: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import torch
 
 from expr_lib.faceset import FaceSet
 from expr_lib.flow import FRAME, bend, landmark_flow, pixel_places, triangulate
+from expr_lib.flow import _deepest as deepest
 from expr_lib.methods.controls import warp_photo
 from expr_lib.methods.tensors import to_photos, to_tensor
 from expr_lib.sources.synthetic import Rendered
@@ -81,6 +82,12 @@ def test_every_face_of_a_batch_has_its_own_flow(
     for i in range(3):
         alone = landmark_flow(moved[i : i + 1], points, triangles, 64)
         torch.testing.assert_close(together[i : i + 1], alone)
+
+
+def test_triangles_are_found_for_all_faces_at_once_as_for_each(triangles: torch.Tensor) -> None:
+    shares = torch.randn(3, len(triangles), 3, 3, generator=torch.Generator().manual_seed(0))
+    one_by_one = torch.cat([deepest(each[None], 16) for each in shares])
+    assert torch.equal(deepest(shares, 16), one_by_one)
 
 
 def test_triangles_that_are_flat_take_no_pixel(
