@@ -57,8 +57,8 @@ def _flow(new: Tensor, old: Tensor, triangles: Tensor, size: int) -> Tensor:
     side = min(SEARCHED, size)
     usable = shares.masked_fill(flat[..., None, None], -torch.inf)
     # a processor's cache holds what one face needs, and a GPU wants all of them at once
-    faces = 1 if new.device.type == "cpu" else len(new)
-    found = torch.cat([_deepest(some, side) for some in usable.split(max(1, faces))])
+    parts = usable.split(1) if new.device.type == "cpu" else [usable]
+    found = torch.cat([_deepest(part, side) for part in parts])
     affine = (moves[:, triangles].transpose(2, 3) @ shares).permute(0, 2, 3, 1).flatten(1, 2)
     chosen = affine.gather(2, found[:, None].expand(-1, 6, -1))  # (N, 6, side²)
     of_x, of_y, constant = (
