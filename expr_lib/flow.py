@@ -76,9 +76,14 @@ def _deepest(shares: Tensor, side: int) -> Tensor:
     """
     of_x, of_y, constant = shares.permute(3, 0, 2, 1).contiguous()[..., None, :]  # (N, 3, 1, T)
     centres = (torch.arange(side, device=shares.device)[:, None] + 0.5) / side
-    across, down = of_x * centres, of_y * centres + constant  # (N, 3, side, T)
-    first, second, third = (across[:, :, None] + down[:, :, :, None]).unbind(1)
-    return torch.minimum(torch.minimum(first, second), third).flatten(1, 2).argmax(2)
+    across, down = (of_x * centres)[:, :, None], (of_y * centres + constant)[:, :, :, None]
+    depth = across[:, 0] + down[:, 0]  # (N, side, side, T)
+    for corner in (1, 2):
+        torch.minimum(depth, across[:, corner] + down[:, corner], out=depth)
+    depth = depth.flatten(1, 2)
+    if depth.device.type != "cpu":
+        return depth.argmax(2)
+    return torch.from_numpy(depth.numpy().argmax(2))  # five times as fast as PyTorch's
 
 
 def _shares(corners: Tensor) -> tuple[Tensor, Tensor]:

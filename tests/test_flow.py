@@ -84,10 +84,15 @@ def test_every_face_of_a_batch_has_its_own_flow(
         torch.testing.assert_close(together[i : i + 1], alone)
 
 
-def test_triangles_are_found_for_all_faces_at_once_as_for_each(triangles: torch.Tensor) -> None:
+def test_each_pixel_gets_the_triangle_it_lies_deepest_in(triangles: torch.Tensor) -> None:
     shares = torch.randn(3, len(triangles), 3, 3, generator=torch.Generator().manual_seed(0))
     one_by_one = torch.cat([deepest(each[None], 16) for each in shares])
     assert torch.equal(deepest(shares, 16), one_by_one)
+    x, y = pixel_places(16, CPU).flatten(1)
+    of_pixels = shares @ torch.stack([x, y, torch.ones_like(x)])  # (3, T, 3, 256)
+    depth = of_pixels.amin(2)
+    found = depth.gather(1, one_by_one[:, None])[:, 0]
+    torch.testing.assert_close(found, depth.amax(1))
 
 
 def test_triangles_that_are_flat_take_no_pixel(

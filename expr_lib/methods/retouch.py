@@ -168,7 +168,7 @@ class RetouchLearner(TransferLearner, RecognisingLearner):
         target, truth = (self.photo(triples[:, c], mirrored) for c in (TARGET, TRUTH))
         reached = self._moved(self.reach(triples, mirrored))
         own, true = (self._moved(self.marks(triples[:, c], mirrored)) for c in (TARGET, TRUTH))
-        drawn = torch.cat([self.draw(reached), self.draw(own)], dim=1)
+        drawn = torch.cat(self.draw(torch.cat([reached, own])).chunk(2), dim=1)
         flow = self.warp.flow(reached, own)
         window = self.warp.window(reached, own)
         boxes = detail_boxes(true, self.run.size)
@@ -338,6 +338,7 @@ class Retouch(Painter):
             torch.as_tensor(each, dtype=torch.float32, device=self.device)
             for each in (target.points, points)
         )
-        drawn = torch.cat([self.drawn(points), self.drawn(target.points)], dim=1)
+        both = self.drawn(np.concatenate([points, target.points]))
+        drawn = torch.cat(both.chunk(2), dim=1)
         flow, window = self.warp.flow(reached, own), self.warp.window(reached, own)
         return to_tensor(target.photos, self.device), flow, drawn, window

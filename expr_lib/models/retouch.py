@@ -86,7 +86,7 @@ class Retoucher(nn.Module):
             outputs = widths[layer - 1] if layer else max(1, filters // 2)
             self.up.append(
                 nn.Sequential(
-                    nn.ReLU(),
+                    nn.ReLU(inplace=True),
                     ResizeConv2d(2 * widths[layer], outputs),
                     normed(outputs),
                 )
@@ -124,7 +124,7 @@ class Retoucher(nn.Module):
         x = self.bottleneck(x)
         for block in self.up:
             x = block(torch.cat([x, skips.pop()], dim=1))
-        x = torch.cat([nn.functional.relu(x), given], dim=1)
+        x = torch.cat([x.relu_(), given], dim=1)
         return self.heads(x).float().contiguous()  # each head's planes in one piece
 
     def compose(

@@ -51,7 +51,8 @@ class ResizeConv2d(nn.Conv2d):
         state = (self.weight.data_ptr(), self.weight._version)
         if self.folded is None or self.folded[0] != state:
             sums = F.avg_pool2d(self.weight, 2, stride=1, padding=1, divisor_override=1)
-            self.folded = state, sums.flip(2, 3).transpose(0, 1).contiguous()
+            kernel = sums.flip(2, 3).transpose(0, 1)
+            self.folded = state, kernel.contiguous(memory_format=torch.channels_last)
         return self.folded[1]
 
 
@@ -110,7 +111,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList()
         for layer in reversed(range(depth - 1)):
             block = nn.Sequential(
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 _upsample(2 * widths[layer + 1], widths[layer], upsampling, bias=False),
                 nn.BatchNorm2d(widths[layer]),
             )
@@ -118,7 +119,9 @@ class UNet(nn.Module):
                 block.append(nn.Dropout(dropout))
             self.up.append(block)
         self.output = nn.Sequential(
-            nn.ReLU(), _upsample(2 * widths[0], out_channels, upsampling, bias=True), nn.Tanh()
+            nn.ReLU(inplace=True),
+            _upsample(2 * widths[0], out_channels, upsampling, bias=True),
+            nn.Tanh(),
         )
         self.apply(start_small)
 
